@@ -1,0 +1,204 @@
+"""YAML text to plain data, with the line and column of every key and value.
+
+YAML 1.1 turns `no`, `on` and `012` into things that no author meant; here a scalar is a boolean only as `true`
+or `false`, an integer only in plain decimal digits, null only as `null` or nothing, and otherwise text. A key
+that stands twice is an error, not the last one wins. Aliases and tags are refused: a flow holds data, and an
+alias that contains itself would never end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ussd_engine.flow.diagnostic import Diagnostic
+
+Path_ = tuple[str | int, ...]
+"""Where a value stands in the data: keys and list indexes from the top."""
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
+MAX_BYTES = 4 * 1024 * 1024
+"""A larger file is no flow that a person wrote; refusing it bounds memory."""
+MAX_DEPTH = 40
+"""Deeper nesting has no meaning in any of our files; refusing it bounds recursion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    line: int
+    column: int
+
+
+@dataclass(slots=True)
+class Source:
+    """The data of one file. `keys` and `values` give the position of a key, and of the value below it."""
+
+    file: str
+    data: Any = None
+    keys: dict[Path_, Position] = field(default_factory=dict)
+    values: dict[Path_, Position] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set, repr=False)
+
+    def at(self, path: Path_, *, key: bool = False) -> Position:
+        """The position of the value (or its key) at `path`, or of the nearest thing above it that exists."""
+        first, second = (self.keys, self.values) if key else (self.values, self.keys)
+        while path:
+            found = first.get(path) or second.get(path)
+            if found:
+                return found
+            path = path[:-1]
+        return self.values.get((), Position(1, 1))
+
+    def finding(
+        self, path: Path_, code: str, message: str, hint: str = "", *, key: bool = False, warning: bool = False
+    ) -> Diagnostic:
+        at = self.at(path, key=key)
+        return Diagnostic(
+            self.file, at.line, at.column, code, message, hint, "warning" if warning else "error"
+        )
+
+
+def read(path: Path, shown_as: str | None = None) -> Source:
+    """Read a file. What cannot be read or parsed is a diagnostic of the result, never an exception."""
+    name = shown_as or str(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        return _broken(name, Position(1, 1), f"cannot be read: {error.strerror or error}")
+    if len(raw) > MAX_BYTES:
+        return _broken(name, Position(1, 1), f"is larger than {MAX_BYTES} bytes")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line = before.count(b"\n") + 1
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        return _broken(name, Position(line, column), "is not UTF-8 text", "save the file as UTF-8")
+    return parse(text, name)
+
+
+def parse(text: str, file: str) -> Source:
+    source = Source(file)
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            source.data = _build(node, (), source, 0)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
+        problem = error.problem or error.context or "cannot be read"
+        hint = "texts with ': ' or ' #' or a leading '{', '*', '&' or '\"' need quotes around them"
+        return _broken(file, at, f"is not valid YAML: {problem}", hint)
+    except yaml.YAMLError as error:
+        at = _reader_position(text, error)
+        return _broken(file, at, "is not valid YAML: it holds a character that YAML does not allow")
+    finally:
+        loader.dispose()
+    return source
+
+
+def _reader_position(text: str, error: yaml.YAMLError) -> Position:
+    index = getattr(error, "position", 0)
+    before = text[:index] if isinstance(index, int) else ""
+    return Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+
+
+def _broken(file: str, at: Position, message: str, hint: str = "") -> Source:
+    source = Source(file)
+    source.diagnostics.append(Diagnostic(file, at.line, at.column, "F001", message, hint))
+    return source
+
+
+def _build(node: yaml.Node, path: Path_, source: Source, depth: int) -> Any:
+    at = Position(node.start_mark.line + 1, node.start_mark.column + 1)
+    source.values.setdefault(path, at)
+    alias = id(node) in source.seen  # the composer gives an alias the very node of its anchor
+    source.seen.add(id(node))
+    if depth > MAX_DEPTH or alias:
+        reason = "repeats another place by an alias (*name)" if alias else "is nested too deeply"
+        source.diagnostics.append(
+            Diagnostic(source.file, at.line, at.column, "F003", reason, "write the value out in full")
+        )
+        return None
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, source, depth)
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(child, (*path, i), source, depth + 1) for i, child in enumerate(node.value)]
+    return _scalar(node, source)
+
+
+def _mapping(node: yaml.MappingNode, path: Path_, source: Source, depth: int) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        at = Position(key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        if not isinstance(key_node, yaml.ScalarNode):
+            source.diagnostics.append(
+                Diagnostic(source.file, at.line, at.column, "F003", "a key must be plain text")
+            )
+            continue
+        key = str(key_node.value)
+        if key in result:
+            first = source.keys[(*path, key)]
+            source.diagnostics.append(
+                Diagnostic(
+                    source.file,
+                    at.line,
+                    at.column,
+                    "F002",
+                    f"key '{key}' stands twice; the first is on line {first.line}",
+                    "remove or rename one of them",
+                )
+            )
+            continue
+        source.keys[(*path, key)] = at
+        result[key] = _build(value_node, (*path, key), source, depth + 1)
+    return result
+
+
+def _scalar(node: yaml.Node, source: Source) -> Any:
+    text = str(node.value)
+    if node.tag not in {
+        "tag:yaml.org,2002:str",
+        "tag:yaml.org,2002:bool",
+        "tag:yaml.org,2002:int",
+        "tag:yaml.org,2002:float",
+        "tag:yaml.org,2002:null",
+        "tag:yaml.org,2002:timestamp",
+        "tag:yaml.org,2002:merge",
+        "tag:yaml.org,2002:value",
+    }:
+        at = Position(node.start_mark.line + 1, node.start_mark.column + 1)
+        source.diagnostics.append(
+            Diagnostic(source.file, at.line, at.column, "F003", f"tag {node.tag!r} is not allowed")
+        )
+        return None
+    if getattr(node, "style", None):  # quoted or a block: always text
+        return text
+    if text in {"true", "false"}:
+        return text == "true"
+    if text in {"", "null", "~"}:
+        return None
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def walk(data: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    """Every value with its path, parents first."""
+    yield path, data
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from walk(value, (*path, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from walk(value, (*path, index))

@@ -1,0 +1,267 @@
+"""Everything outside the engine, as Protocols and the values that cross them.
+
+Times are aware UTC datetimes; durations end in `_s` or `_ms`; phone numbers are E.164 with the plus sign.
+A port's rules stand in its docstring, and one contract suite per port under `tests/adapters/` holds every
+implementation to them, the shipped fakes included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+    from ussd_engine.runtime.screen import Screen
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The wall clock, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never going back: for deadlines."""
+
+
+# --- sessions -------------------------------------------------------------------------------------------
+
+
+class SessionStore(Protocol):
+    """One opaque value per key, replaced by compare-and-set, forgotten after its time to live.
+
+    Each method is one round trip. Raises StoreUnavailable when the store does not answer in time; a save that
+    raised may still have happened, so the caller loads again.
+    """
+
+    async def load(self, key: str) -> bytes | None:
+        """The stored value, or None when there is none or its time is up."""
+
+    async def save(self, key: str, value: bytes, *, expected: bytes | None, ttl_ms: int) -> bool:
+        """Store `value` if what is stored now equals `expected` (None: nothing is stored).
+
+        True when stored, and the key then lives `ttl_ms` from now; False, with nothing changed, when another
+        writer was first. Values carry a version of their own, so equal bytes are the same state.
+        """
+
+    async def ping(self) -> None:
+        """Return when the store answers."""
+
+    async def close(self) -> None: ...
+
+
+# --- gateways -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One request of a gateway: a key press, with everything typed since the dial.
+
+    `transcript` is all input joined by `*` as the gateway sends it ("" on a plain dial). It repeats every PIN
+    that was typed, so it is never stored or logged; `repr` leaves it out.
+    """
+
+    gateway: str
+    session_id: str
+    phone_number: str
+    service_code: str
+    network: str
+    transcript: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndReport:
+    """What a gateway tells after a session ended. What the subscriber typed and saw is not kept at all."""
+
+    gateway: str
+    session_id: str
+    phone_number: str
+    service_code: str
+    network: str
+    status: Literal["success", "incomplete", "failed"]
+    duration_ms: int | None
+    hops: int | None
+    hop_labels: tuple[str, ...]
+    cost: str | None
+    error: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response in a gateway's own format, ready for the wire. `headers` includes Content-Type."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Gateway(Protocol):
+    """One wire format. Parsing and rendering only: no state, no I/O."""
+
+    name: str
+
+    def parse(self, body: bytes, content_type: str) -> Callback:
+        """Read a callback; BadCallback names the field when the request is none."""
+
+    def parse_event(self, body: bytes, content_type: str) -> EndReport:
+        """Read an end-of-session report; BadCallback names the field when the request is none."""
+
+    def answer(self, screen: Screen) -> Answer: ...
+
+
+# --- the bank -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The bank knows the phone number. `customer_ref` is the bank's own id of the customer."""
+
+    customer_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The bank answered, and knows nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A customer as the bank holds it. The bank may lack a date of birth: that never matches anything."""
+
+    customer_ref: str
+    first_name: str
+    last_name: str
+    phone_number: str
+    date_of_birth: date | None = field(repr=False)
+    national_id: str | None = field(default=None, repr=False)
+    gender: str | None = None
+    email: str | None = field(default=None, repr=False)
+    account_numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What the bank needs to open an account for a new customer. `product` is the bank's product code."""
+
+    phone_number: str
+    first_name: str
+    last_name: str
+    date_of_birth: date = field(repr=False)
+    national_id: str | None = field(default=None, repr=False)
+    gender: str | None = None
+    product: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    customer_ref: str
+    account_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """The bank's own staff must approve; `reference` is the bank's id of the waiting application."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The bank has a customer with the same `field` already; nothing was opened."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The bank refuses for good; `reason` is its own code."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InProgress:
+    """The same request is still being worked on at the bank: ask again by the external id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No answer came, or none that can be understood: the account may or may not have been opened."""
+
+    reason: str
+
+
+OpenOutcome = Opened | PendingApproval | Duplicate | Rejected | InProgress | Unknown
+
+
+class CoreBanking(Protocol):
+    """The core banking system (CBS).
+
+    Every method ends within the adapter's own timeout. Reads raise BankUnavailable when no usable answer came.
+    """
+
+    async def search_by_phone(self, phone_number: str) -> Found | NotFound: ...
+
+    async def account_details(self, customer_ref: str) -> Holder | NotFound: ...
+
+    async def open_account(self, request: NewAccount, *, idempotency_key: str, external_id: str) -> OpenOutcome:
+        """Open an account, at most once per `idempotency_key`; `external_id` is stored with it at the bank.
+
+        Raises BankUnavailable only when the request certainly had no effect; whatever is not certain is Unknown.
+        """
+
+    async def find_opening(self, external_id: str) -> OpenOutcome | NotFound:
+        """What became of the opening with this external id. NotFound: it never reached the bank."""
+
+    async def close(self) -> None: ...
+
+
+# --- SMS ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sms:
+    """`message_id` is ours, and the same for every attempt to send the same message."""
+
+    message_id: str
+    phone_number: str = field(repr=False)
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SmsAccepted:
+    """`sender_ref` is the sender's id of the message, by which delivery reports come back."""
+
+    sender_ref: str
+
+
+class SmsSender(Protocol):
+    async def send(self, sms: Sms) -> SmsAccepted:
+        """Hand over a message. A sender that knows message ids accepts each once and answers again the same.
+
+        Raises SmsUnavailable when trying again may help and SmsRejected when it will not.
+        """
+
+    async def close(self) -> None: ...
+
+
+# --- events ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something for the operators' dashboard. `detail` holds ids and codes, never personal data."""
+
+    event_id: str
+    kind: str
+    at: datetime
+    phone_masked: str
+    detail: Mapping[str, str]
+
+
+class Events(Protocol):
+    async def publish(self, event: Event) -> None:
+        """Append to the feed, at most once per `event_id`."""
+
+    async def close(self) -> None: ...
