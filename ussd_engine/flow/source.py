@@ -86,11 +86,12 @@ def read(path: Path, shown_as: str | None = None) -> Source:
 
 def parse(text: str, file: str) -> Source:
     source = Source(file)
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             source.data = _build(node, (), source, 0)
+    except RecursionError:
+        return _broken(file, Position(1, 1), "is nested too deeply to be read")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
@@ -100,8 +101,6 @@ def parse(text: str, file: str) -> Source:
     except yaml.YAMLError as error:
         at = _reader_position(text, error)
         return _broken(file, at, "is not valid YAML: it holds a character that YAML does not allow")
-    finally:
-        loader.dispose()
     return source
 
 
