@@ -1,0 +1,96 @@
+"""Conditions and values in CEL, type-checked when the flow is read and cheap to run in a turn.
+
+CEL is Google's Common Expression Language: no loops, no side effects, and `matches` is RE2, so no expression of
+an author can hang a turn.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cel_expr_python import cel
+
+from ussd_engine.errors import UssdError
+from ussd_engine.flow.vocabulary import Kind
+
+_TYPES: Mapping[Kind, cel.Type] = {"string": cel.Type.STRING, "int": cel.Type.INT, "bool": cel.Type.BOOL}
+_PYTHON: Mapping[Kind, type] = {"string": str, "int": int, "bool": bool}
+_STRINGS = re.compile(r"""[rRbB]{0,2}("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
+_NAMES = re.compile(r"(?<![\w.])([a-z_]\w*(?:\.[a-z_]\w*)?)(?!\w)(?!\s*\()")
+_PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?: \(in container ''\))?(?:\n|$)", re.DOTALL)
+
+
+class GuardError(UssdError):
+    """`column` counts characters of the expression from 1."""
+
+    code = "expression_invalid"
+
+    def __init__(self, message: str, column: int = 1) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression. `names` are the values that it reads."""
+
+    source: str
+    kind: Kind
+    names: tuple[str, ...]
+    compiled: cel.Expression = field(repr=False, compare=False)
+
+    def __call__(self, value_of: Callable[[str], str | int | bool]) -> Any:
+        """The value, of type `kind`. Raises GuardError when it cannot be computed, such as a division by zero."""
+        result = self.compiled.eval(data={name: value_of(name) for name in self.names}).value()
+        if type(result) is not _PYTHON[self.kind]:
+            raise GuardError(f"'{self.source}' cannot be computed")
+        return result
+
+
+class Compiler:
+    """Compiles expressions over one set of declared names."""
+
+    def __init__(self, names: Mapping[str, Kind]) -> None:
+        self._names = names
+        self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in names.items()})
+
+    def compile(self, source: str, kind: Kind) -> Expression:
+        """Raises GuardError, with the column, when `source` is not CEL, reads unknown names or is not a `kind`."""
+        try:
+            compiled = self._env.compile(source)
+        except RuntimeError as error:
+            raise _readable(error) from None
+        if compiled.return_type() != _TYPES[kind]:
+            found = str(compiled.return_type().name()).lower()
+            raise GuardError(f"gives a value of type {found}, where {kind} is needed")
+        names = (name for name in reads(source) if name in self._names)
+        return Expression(source, kind, tuple(sorted(set(names))), compiled)
+
+
+def reads(source: str) -> list[str]:
+    """The names that stand in an expression, with `a.b` as one name; strings and function names do not count."""
+    return _NAMES.findall(_STRINGS.sub("''", source))
+
+
+def undeclared(message: str) -> str | None:
+    """The unknown name that a GuardError speaks of, for a did-you-mean."""
+    found = re.match(r"unknown name '([\w.]+)'", message)
+    return found.group(1) if found else None
+
+
+def _readable(error: RuntimeError) -> GuardError:
+    found = _PROBLEM.search(str(error))
+    if found is None:
+        return GuardError("is not an expression")
+    column, problem = int(found.group(2)), found.group(3)
+    name = re.match(r"undeclared reference to '([^']*)'", problem)
+    if name:
+        return GuardError(f"unknown name '{name.group(1)}'", column)
+    if problem.startswith("found no matching overload"):
+        types = re.search(r"for '_?(.*?)_?' applied to '(.*)'", problem)
+        detail = f"'{types.group(1).strip('_')}' does not take {types.group(2)}" if types else "types do not fit"
+        return GuardError(detail, column)
+    return GuardError(problem.split("mismatched input")[0].strip().rstrip(":") or "is not an expression", column)

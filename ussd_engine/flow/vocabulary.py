@@ -1,0 +1,58 @@
+"""What a flow may name that is not written in YAML: actions, and the values that are always given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["string", "int", "bool"]
+"""The three kinds of value that conditions and actions know."""
+
+KIND_OF_TYPE: Mapping[str, Kind] = {
+    "name": "string",
+    "text": "string",
+    "digits": "string",
+    "choice": "string",
+    "date": "string",  # ISO 8601, so that text order is time order
+    "phone": "string",  # E.164
+    "pin": "string",
+    "number": "int",
+    "flag": "bool",
+}
+
+GIVEN: Mapping[str, Kind] = {
+    "language": "string",
+    "today": "string",
+    "session.phone": "string",
+    "session.network": "string",
+    "session.service_code": "string",
+}
+"""Values that every condition may read: the language in use, the date (ISO, UTC) and facts of the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """`secret` inputs may take secret data; any other input would let a secret out."""
+
+    kind: Kind = "string"
+    required: bool = True
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """What a flow must know of an action: its inputs, and for each outcome the outputs that come with it.
+
+    `effect` says that the action changes something outside: the session is saved before it runs, it runs as a
+    durable workflow, and `pending` is one of its outcomes.
+    """
+
+    name: str
+    effect: bool
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    outcomes: Mapping[str, Mapping[str, Kind]] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> Mapping[str, Kind]:
+        return {name: kind for given in self.outcomes.values() for name, kind in given.items()}
