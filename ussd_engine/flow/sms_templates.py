@@ -1,0 +1,113 @@
+"""SMS texts: one per event and language, with the few placeholders that the event can fill.
+
+The file has one key, `sms`: event -> language -> text. Findings have codes S101 to S106.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ussd_engine.flow.source import Path_, Source
+
+PLACEHOLDERS: Mapping[str, frozenset[str]] = {
+    "account_opened": frozenset({"first_name", "account_number"}),
+    "account_rejected": frozenset({"first_name"}),
+    "account_failed": frozenset({"first_name"}),
+    "account_delayed": frozenset({"first_name"}),
+    "subscription_received": frozenset({"first_name"}),
+    "subscription_active": frozenset({"first_name"}),
+    "subscription_failed": frozenset(),
+}
+"""Every event that sends an SMS, with what its text may name. A file must have a text for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmsTemplates:
+    """`texts` maps event, then language, to a text whose placeholders were checked."""
+
+    texts: Mapping[str, Mapping[str, str]]
+    default_language: str
+
+    def render(self, event: str, language: str, values: Mapping[str, str]) -> str:
+        """The text in `language`, else in the default language. Values lose their line breaks."""
+        texts = self.texts[event]
+        clean = {name: " ".join(value.split()) for name, value in values.items()}
+        return texts.get(language, texts[self.default_language]).format_map(clean)
+
+
+def parse_templates(source: Source, default_language: str = "en") -> tuple[SmsTemplates, list[Diagnostic]]:
+    """Read the templates of a file, with everything that is wrong with them.
+
+    S101 wrong shape, S102 unknown key or event, S103 missing event, S104 missing language (an error for the
+    default language, else a warning), S105 unknown placeholder, S106 braces that are no placeholder.
+    """
+    findings = list(source.diagnostics)
+    data = source.data if isinstance(source.data, dict) else {}
+    findings += _unknown(source, (), data, {"sms"}, "key")
+    events = data.get("sms")
+    if not isinstance(events, dict):
+        findings.append(source.finding(("sms",), "S101", "'sms' must map events to texts per language"))
+        return SmsTemplates({}, default_language), findings
+    findings += _unknown(source, ("sms",), events, set(PLACEHOLDERS), "event")
+    findings += [
+        source.finding(("sms",), "S103", f"event '{event}' has no text", f"add '{event}' below 'sms'")
+        for event in PLACEHOLDERS
+        if event not in events
+    ]
+    languages = {str(name) for texts in events.values() if isinstance(texts, dict) for name in texts}
+    for event in PLACEHOLDERS.keys() & events.keys():
+        findings += _check_event(
+            source, event, events[event], languages | {default_language}, default_language
+        )
+    texts = {e: dict(t) for e, t in events.items() if isinstance(t, dict) and e in PLACEHOLDERS}
+    return SmsTemplates(texts, default_language), sorted(findings)
+
+
+def _unknown(
+    source: Source, path: Path_, data: Mapping[str, Any], known: set[str], noun: str
+) -> Iterator[Diagnostic]:
+    for key in data.keys() - known:
+        message = f"unknown {noun} '{key}'"
+        yield source.finding((*path, key), "S102", message, did_you_mean(key, known), key=True)
+
+
+def _check_event(
+    source: Source, event: str, texts: Any, languages: set[str], default: str
+) -> Iterator[Diagnostic]:
+    path: Path_ = ("sms", event)
+    if not isinstance(texts, dict):
+        yield source.finding(path, "S101", f"'{event}' must map languages to texts")
+        return
+    for language in sorted(languages - texts.keys()):
+        fallback = "" if language == default else f"subscribers of '{language}' get the text in '{default}'"
+        message = f"'{event}' has no text in '{language}'"
+        hint = fallback or did_you_mean(language, texts)
+        yield source.finding(path, "S104", message, hint, key=True, warning=language != default)
+    for language, text in texts.items():
+        yield from _check_text(source, (*path, language), text, PLACEHOLDERS[event])
+
+
+def _check_text(source: Source, path: Path_, text: Any, allowed: frozenset[str]) -> Iterator[Diagnostic]:
+    if not isinstance(text, str) or not text.strip():
+        yield source.finding(path, "S101", "must be a text")
+        return
+    try:
+        fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
+    except ValueError:
+        yield source.finding(path, "S106", "has a brace without its partner", "write {{ or }} for a brace")
+        return
+    for _, name, format_, conversion in fields:
+        if format_ or conversion or not (name or "").isidentifier():
+            message = f"'{{{name}}}' is no placeholder"
+            yield source.finding(path, "S106", message, "a placeholder is a name between braces")
+        elif name not in allowed:
+            hint = did_you_mean(str(name), allowed) or "this text has no placeholders"
+            yield source.finding(path, "S105", f"unknown placeholder '{{{name}}}'", hint)

@@ -1,0 +1,79 @@
+"""Connections to the platform database, on SQLite and on PostgreSQL alike.
+
+A transaction is short: it never spans a call to the bank, the SMS sender or the events feed. Readers and
+writers ask for what they need, because SQLite must know before the first statement: a transaction that reads
+first and writes later can fail at once when another writer was faster, so a writing one takes the lock as it
+begins and others queue behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.engine import Connection
+
+BUSY_TIMEOUT_MS = 30_000
+"""How long a writer waits for another process's transaction; each is a few milliseconds."""
+POOL_SIZE = 5
+"""Connections per process. Transactions are short, and SQLite has one writer anyway."""
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///file` or `postgresql+asyncpg://...`.
+
+    Errors never show the parameters of a statement: they are personal data.
+    """
+    engine = create_async_engine(url, hide_parameters=True, pool_size=POOL_SIZE, max_overflow=0)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver would begin on its own, too late and too weakly
+    cursor = connection.cursor()
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Database:
+    """`async with database.read()` or `.write()` gives a connection inside one transaction.
+
+    A write commits when its block ends and rolls back when the block raises.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = create_engine(url)
+        # Within the process writers queue here: SQLite's own queue is a poll with sleeps in between.
+        sqlite = self.engine.dialect.name == "sqlite"
+        self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if sqlite else nullcontext()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writer, self.engine.connect() as plain:
+            connection = await plain.execution_options(writes=True)
+            async with connection.begin():
+                yield connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()

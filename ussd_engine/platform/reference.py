@@ -1,0 +1,31 @@
+"""The rows that the engine itself relies on, made at start when they are not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
+
+from sqlalchemy import select
+
+from ussd_engine.platform.rows import insert_if_absent
+from ussd_engine.platform.tables import policies, role_policies, roles
+
+if TYPE_CHECKING:
+    from ussd_engine.platform.database import Database
+
+USSD_ROLE = "USSD Role"
+USSD_POLICY = "USSD Customers"
+USSD_ROLE_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:role:ussd"))
+USSD_POLICY_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:policy:ussd-customers"))
+
+
+async def ensure_reference_data(database: Database) -> None:
+    """The role of every subscriber, and the policy that it carries. Any number of processes may call this."""
+    async with database.read() as connection:
+        ready = await connection.execute(select(role_policies).where(role_policies.c.role_id == USSD_ROLE_ID))
+        if ready.first():
+            return
+    async with database.write() as connection:
+        await insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
+        await insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
+        await insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)
