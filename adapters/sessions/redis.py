@@ -1,0 +1,60 @@
+"""Sessions in Redis: one string per session, two round trips per turn."""
+
+from __future__ import annotations
+
+import hashlib
+
+from adapters.sessions.link import RedisLink, pack
+from adapters.sessions.memory import check_ttl
+
+_SAVE = """\
+local stored = redis.call('GET', KEYS[1])
+if stored == (ARGV[4] or false) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+if ARGV[3] == '1' and stored == ARGV[1] then
+  return 1
+end
+return 0
+"""
+"""Compare and set. ARGV: value, time to live in ms, '1' when sent again, the expected value if any.
+
+Sent again after a lost answer, it may find its own value in place: that save is the one that succeeded. The
+expected value is compared first, so that saving the same value again still renews the time to live.
+"""
+_SAVE_SHA = hashlib.sha1(_SAVE.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisSessionStore:
+    """The port SessionStore on one Redis. `url` is redis://, rediss:// or unix://; each key gets `prefix`.
+
+    Every call ends within `timeout_s`. Each session is one key, so that a cluster can spread them.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 1.0, prefix: str = "ussd:session:") -> None:
+        self._link = RedisLink(url, timeout_s=timeout_s)
+        self._prefix = prefix
+
+    async def load(self, key: str) -> bytes | None:
+        stored: bytes | None = await self._link.call(pack("GET", self._prefix + key))
+        return stored
+
+    async def save(self, key: str, value: bytes, *, expected: bytes | None, ttl_ms: int) -> bool:
+        check_ttl(ttl_ms)
+        compared = () if expected is None else (expected,)
+        full_key = self._prefix + key
+
+        def again(maybe_done: bool) -> bytes:
+            # With its text, because a restarted Redis has forgotten the script.
+            return pack("EVAL", _SAVE, 1, full_key, value, ttl_ms, int(maybe_done), *compared)
+
+        hot = pack("EVALSHA", _SAVE_SHA, 1, full_key, value, ttl_ms, 0, *compared)
+        stored: int = await self._link.call(hot, again)
+        return stored == 1
+
+    async def ping(self) -> None:
+        await self._link.call(pack("PING"))
+
+    async def close(self) -> None:
+        await self._link.close()
