@@ -1,8 +1,8 @@
 """A private Redis that lives and ends with the service: sessions without a server to install.
 
 Two locks guard the data (flock(2), released by the kernel however their holder ends). The service holds one
-for as long as it runs, so that a second service is refused. The redis-server inherits the other, so that after
-a kill no new one touches the append-only file before the old one is gone.
+for as long as it runs, so that a second service is refused. The redis-server inherits the other, so that
+after a kill no new one touches the append-only file before the old one is gone.
 """
 
 from __future__ import annotations

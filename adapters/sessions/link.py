@@ -58,8 +58,8 @@ class RedisLink:
     async def call(self, command: bytes, again: Callable[[bool], bytes] | None = None) -> Any:
         """The answer to `command`: bytes, int, None or a list of these.
 
-        When it must be sent a second time, `again(maybe_done)` packs it anew, where `maybe_done` tells that an
-        earlier one may have run. Without `again` it is sent as it was.
+        When it must be sent a second time, `again(maybe_done)` packs it anew, where `maybe_done` tells that
+        an earlier one may have run. Without `again` it is sent as it was.
         """
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         failure: Failure | None = None
