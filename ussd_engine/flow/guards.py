@@ -91,6 +91,10 @@ def _readable(error: RuntimeError) -> GuardError:
         return GuardError(f"unknown name '{name.group(1)}'", column)
     if problem.startswith("found no matching overload"):
         types = re.search(r"for '_?(.*?)_?' applied to '(.*)'", problem)
-        detail = f"'{types.group(1).strip('_')}' does not take {types.group(2)}" if types else "types do not fit"
+        detail = (
+            f"'{types.group(1).strip('_')}' does not take {types.group(2)}" if types else "types do not fit"
+        )
         return GuardError(detail, column)
-    return GuardError(problem.split("mismatched input")[0].strip().rstrip(":") or "is not an expression", column)
+    return GuardError(
+        problem.split("mismatched input")[0].strip().rstrip(":") or "is not an expression", column
+    )

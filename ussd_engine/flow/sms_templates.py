@@ -6,14 +6,13 @@ The file has one key, `sms`: event -> language -> text. Findings have codes S101
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ussd_engine.flow.source import Path_, Source
 

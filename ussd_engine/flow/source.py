@@ -57,7 +57,14 @@ class Source:
         return self.values.get((), Position(1, 1))
 
     def finding(
-        self, path: Path_, code: str, message: str, hint: str = "", *, key: bool = False, warning: bool = False
+        self,
+        path: Path_,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        key: bool = False,
+        warning: bool = False,
     ) -> Diagnostic:
         at = self.at(path, key=key)
         return Diagnostic(

@@ -1,0 +1,146 @@
+"""Which values are surely filled where: a value must be filled on every way before it is read."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ussd_engine.flow.graph import Edge, edges, gotos, outgoing, ways
+from ussd_engine.flow.guards import reads
+from ussd_engine.flow.model import ActionState, AskState, CallState, EndState, Flow, MenuState, State
+from ussd_engine.flow.source import Path_
+from ussd_engine.flow.text import BadPlaceholder, Slot, pieces
+from ussd_engine.flow.vocabulary import ActionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """A read of `name` at `path`, and the `way` of states on which nothing fills it."""
+
+    state: str
+    name: str
+    path: Path_
+    way: tuple[str, ...]
+
+
+def unfilled(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> Iterator[Unfilled]:
+    """Every read that some way reaches unfilled, once for each place."""
+    all_edges = [e for e in edges(flow, _given(flow, flows, actions, frozenset())) if e.target in flow.states]
+    filled = _filled(flow, all_edges)
+    for name, state in flow.states.items():
+        if name not in filled:
+            continue  # unreachable: nothing is ever read there
+        for read, path in _reads(name, state):
+            if read in flow.data and read not in filled[name]:
+                yield Unfilled(name, read, path, _way(flow, all_edges, name, read))
+
+
+def _initially(flow: Flow) -> frozenset[str]:
+    return (
+        frozenset(flow.inputs)
+        | {n for n, data in flow.data.items() if data.default is not None}
+        | {"language"}
+    )
+
+
+def _filled(flow: Flow, all_edges: list[Edge]) -> dict[str, frozenset[str]]:
+    """For each reachable state, what is filled on every way to it: a fixed point from above."""
+    filled = {flow.start: _initially(flow)}
+    waiting, out = deque([flow.start]), outgoing(all_edges)
+    while waiting:
+        name = waiting.popleft()
+        for edge in out.get(name, []):
+            arrives = filled[name] | edge.sets
+            known = filled.get(edge.target)
+            after = arrives if known is None else known & arrives
+            if after != known:
+                filled[edge.target] = after
+                waiting.append(edge.target)
+    return filled
+
+
+def _given(
+    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], above: frozenset[str]
+) -> dict[tuple[str, str], frozenset[str]]:
+    """For (state, outcome): the data that the action or the called flow surely fills with that outcome."""
+    given: dict[tuple[str, str], frozenset[str]] = {}
+    for name, state in flow.states.items():
+        if isinstance(state, ActionState) and state.action in actions:
+            for outcome, outputs in actions[state.action].outcomes.items():
+                given[name, outcome] = frozenset(
+                    mine for mine, theirs in state.save.items() if theirs in outputs
+                )
+        if isinstance(state, CallState) and state.call in flows and state.call not in above:
+            returned = _returned(flows[state.call], flows, actions, above | {flow.flow})
+            for outcome, outputs_ in returned.items():
+                given[name, outcome] = frozenset(
+                    mine for mine, theirs in state.save.items() if theirs in outputs_
+                )
+    return given
+
+
+def _returned(
+    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], above: frozenset[str]
+) -> dict[str, frozenset[str]]:
+    """For each outcome of a called flow: what is filled at every end with that outcome."""
+    all_edges = [e for e in edges(flow, _given(flow, flows, actions, above)) if e.target in flow.states]
+    filled = _filled(flow, all_edges)
+    result: dict[str, frozenset[str]] = {}
+    for name, state in flow.states.items():
+        if isinstance(state, EndState) and state.outcome is not None and name in filled:
+            result[state.outcome] = result.get(state.outcome, filled[name]) & filled[name]
+    return result
+
+
+def _reads(name: str, state: State) -> Iterator[tuple[str, Path_]]:
+    base: Path_ = ("states", name)
+    match state:
+        case MenuState():
+            yield from _in_text(state.menu, (*base, "menu"))
+            for index, option in enumerate(state.options):
+                at = (*base, "options", index)
+                yield from _in_text(option.text, (*at, "text"))
+                if option.when is not None:
+                    yield from ((n, (*at, "when")) for n in reads(option.when))
+                for target, value in option.set.items():
+                    yield from ((n, (*at, "set", target)) for n in reads(value))
+        case AskState():
+            yield from _in_text(state.ask, (*base, "ask"))
+            yield from _in_text(state.wrong or "", (*base, "wrong"))
+        case ActionState() | CallState():
+            for key, value in state.inputs.items():
+                yield from ((n, (*base, "with", key)) for n in reads(value))
+        case EndState():
+            yield from _in_text(state.end or "", (*base, "end"))
+        case _:
+            pass
+    for _, goto, path, sets, _ in gotos(name, state):
+        for way in ways(goto, "", path):
+            if way.when is not None:
+                yield from ((n, (*way.path[:-1], "when")) for n in reads(way.when) if n not in sets)
+
+
+def _in_text(text: str | dict[str, str], path: Path_) -> Iterator[tuple[str, Path_]]:
+    for language, single in text.items() if isinstance(text, dict) else (("", text),):
+        try:
+            slots = {piece.name for piece in pieces(single) if isinstance(piece, Slot)}
+        except BadPlaceholder:
+            continue
+        yield from ((slot, (*path, language) if language else path) for slot in sorted(slots))
+
+
+def _way(flow: Flow, all_edges: list[Edge], target: str, name: str) -> tuple[str, ...]:
+    """The shortest way to `target` on which nothing fills `name`."""
+    out, before = outgoing(all_edges), {flow.start: ""}
+    waiting = deque([flow.start])
+    while waiting and target not in before:
+        state = waiting.popleft()
+        for edge in out.get(state, []):
+            if name not in edge.sets and edge.target not in before:
+                before[edge.target] = state
+                waiting.append(edge.target)
+    way = [target]
+    while before.get(way[-1]):
+        way.append(before[way[-1]])
+    return tuple(reversed(way))

@@ -1,0 +1,132 @@
+"""A flow as a graph: one edge for every way from a state to the next.
+
+The labels are the triggers of the compiled table, so the checker, the runtime and a drawing speak of the same
+edges: `option.2`, `answer`, `tries`, `on.opened`, `case.1`; a goto by cases adds the case: `option.2.1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ussd_engine.flow.model import (
+    ActionState,
+    AskState,
+    CallState,
+    Else,
+    EndState,
+    Flow,
+    MenuState,
+    RouteState,
+    State,
+    When,
+)
+from ussd_engine.flow.source import Path_
+
+SCREENS = (MenuState, AskState, EndState)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`path` is where the target stands in the file; `sets` are the data that the edge surely fills."""
+
+    label: str
+    source: str
+    target: str
+    path: Path_
+    sets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A goto: its cases in order, each with its condition (none for `else` and for a plain target)."""
+
+    label: str
+    when: str | None
+    target: str
+    path: Path_
+
+
+def ways(goto: str | list[When | Else], label: str, path: Path_) -> Iterator[Way]:
+    if isinstance(goto, str):
+        yield Way(label, None, goto, path)
+        return
+    for number, case in enumerate(goto, 1):
+        inner = (*path, number - 1)
+        if isinstance(case, When):
+            yield Way(f"{label}.{number}", case.when, case.goto, (*inner, "goto"))
+        else:
+            yield Way(f"{label}.{number}", None, case.otherwise, (*inner, "else"))
+
+
+def gotos(
+    name: str, state: State
+) -> Iterator[tuple[str, str | list[When | Else], Path_, frozenset[str], str]]:
+    """Each goto of a state: label, goto, path, data that taking it sets, and the outcome that leads to it."""
+    base: Path_ = ("states", name)
+    match state:
+        case MenuState():
+            for number, option in enumerate(state.options, 1):
+                path = (*base, "options", number - 1, "goto")
+                yield f"option.{number}", option.goto, path, frozenset(option.set), ""
+        case AskState():
+            yield "answer", state.goto, (*base, "goto"), frozenset({state.save}), ""
+            if state.tries:
+                yield "tries", state.tries.then, (*base, "tries", "then"), frozenset(), ""
+        case ActionState() | CallState():
+            for outcome, goto in state.outcomes.items():
+                yield f"on.{outcome}", goto, (*base, "outcomes", outcome), frozenset(), outcome
+        case RouteState():
+            yield "case", state.route, (*base, "route"), frozenset(), ""
+        case EndState():
+            return
+
+
+def edges(flow: Flow, given: Mapping[tuple[str, str], frozenset[str]] | None = None) -> Iterator[Edge]:
+    """All edges. `given` says for (state, outcome) which data an action or a call surely fills."""
+    for name, state in flow.states.items():
+        for label, goto, path, sets, outcome in gotos(name, state):
+            filled = sets | (given or {}).get((name, outcome), frozenset())
+            for way in ways(goto, label, path):
+                yield Edge(way.label, name, way.target, way.path, filled)
+
+
+def outgoing(all_edges: list[Edge]) -> dict[str, list[Edge]]:
+    result: dict[str, list[Edge]] = {}
+    for edge in all_edges:
+        result.setdefault(edge.source, []).append(edge)
+    return result
+
+
+def can_go_back(flow: Flow, *, called: bool) -> frozenset[str]:
+    """The screens on which the back key can mean something.
+
+    A screen follows another without an action between them, or stands in a called flow, whose caller may have
+    shown one. An action forgets all that was before it, and a screen does not lead back to itself.
+    """
+    out = outgoing(list(edges(flow)))
+    found: set[str] = set()
+
+    def screens_after(start: str) -> Iterator[str]:
+        waiting, seen = [start], set[str]()
+        while waiting:
+            name = waiting.pop()
+            state = flow.states.get(name)
+            if name in seen or state is None or isinstance(state, ActionState):
+                continue
+            seen.add(name)
+            if isinstance(state, SCREENS):
+                yield name
+            else:
+                waiting.extend(edge.target for edge in out.get(name, []))
+
+    for name, state in flow.states.items():
+        if isinstance(state, MenuState | AskState):
+            for edge in out.get(name, []):
+                found.update(target for target in screens_after(edge.target) if target != name)
+        if isinstance(state, CallState):
+            for edge in out.get(name, []):
+                found.update(screens_after(edge.target))
+    if called:
+        found.update(screens_after(flow.start))
+    return frozenset(found)

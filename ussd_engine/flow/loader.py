@@ -1,0 +1,237 @@
+"""A folder of YAML files to flows, or every finding at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ussd_engine.errors import FlowError
+from ussd_engine.flow import checks
+from ussd_engine.flow import model as m
+from ussd_engine.flow.diagnostic import Diagnostic, InvalidFlows, did_you_mean
+from ussd_engine.flow.model import STATE_KINDS, Flow
+from ussd_engine.flow.sms_templates import SmsTemplates, parse_templates
+from ussd_engine.flow.source import Path_, Source, read
+from ussd_engine.flow.vocabulary import ActionSpec
+
+
+_STATE_MODELS: Mapping[str, type[BaseModel]] = {
+    "menu": m.MenuState,
+    "ask": m.AskState,
+    "action": m.ActionState,
+    "call": m.CallState,
+    "route": m.RouteState,
+    "end": m.EndState,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The flows of a folder by name, each with the source that it was read from, and the SMS templates."""
+
+    flows: Mapping[str, Flow]
+    sources: Mapping[str, Source]
+    sms: SmsTemplates
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(slots=True)
+class _Reading:
+    flows: dict[str, Flow] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    partial: set[str] = field(default_factory=set)
+    sms: SmsTemplates | None = None
+
+
+def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None = None) -> Library:
+    """Read every `*.yaml` below `folder`. Raises InvalidFlows with all findings, or FlowError for no folder."""
+    if not folder.is_dir():
+        raise FlowError(f"{shown_as or folder}: no such folder of flows")
+    reading = _Reading()
+    files = sorted(p for p in folder.rglob("*.y*ml") if p.suffix in {".yaml", ".yml"} and p.is_file())
+    for file in files:
+        if "tests" not in file.relative_to(folder).parts[:-1]:
+            _take(read(file, str(Path(shown_as or folder) / file.relative_to(folder))), reading)
+    if not reading.names and not reading.diagnostics:
+        raise FlowError(
+            f"{shown_as or folder}: no flow in this folder; a flow is a .yaml file with a 'flow:' key"
+        )
+    reading.diagnostics += checks.run(
+        reading.flows, reading.sources, actions, frozenset(reading.names), frozenset(reading.partial)
+    )
+    errors = [d for d in reading.diagnostics if d.severity == "error"]
+    if errors:
+        raise InvalidFlows(reading.diagnostics)
+    return Library(
+        reading.flows, reading.sources, reading.sms or SmsTemplates.empty(), tuple(reading.diagnostics)
+    )
+
+
+def _take(source: Source, reading: _Reading) -> None:
+    reading.diagnostics += source.diagnostics
+    if any(d.code == "F001" for d in source.diagnostics):
+        return
+    if isinstance(source.data, dict) and "sms" in source.data and "flow" not in source.data:
+        reading.sms, found = parse_templates(source)
+        reading.diagnostics += found
+        return
+    if not isinstance(source.data, dict) or "flow" not in source.data:
+        hint = "a flow file starts with 'flow: name', a file of SMS templates with 'sms:'"
+        reading.diagnostics.append(
+            source.finding((), "F102", "this is neither a flow nor SMS templates", hint)
+        )
+        return
+    _take_flow(source, reading)
+
+
+def _take_flow(source: Source, reading: _Reading) -> None:
+    name = source.data["flow"]
+    if isinstance(name, str):
+        if name in reading.names:
+            other = reading.sources[name].file if name in reading.sources else "another file"
+            reading.diagnostics.append(
+                source.finding(
+                    ("flow",), "F106", f"flow '{name}' stands in {other} too", "rename one of them"
+                )
+            )
+        reading.names.add(name)
+    flow, found = _validate(source)
+    reading.diagnostics += found
+    if flow is not None and flow.flow not in reading.flows:
+        reading.flows[flow.flow] = flow
+        reading.sources[flow.flow] = source
+        if found or source.diagnostics:
+            reading.partial.add(flow.flow)
+
+
+def _validate(source: Source) -> tuple[Flow | None, list[Diagnostic]]:
+    """The model and the findings. What is wrong is mended with a stand-in, so that the rest is checked as well."""
+    try:
+        return Flow.model_validate(source.data), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True)
+    findings = [_finding(source, detail) for detail in details]
+    mended = dict(source.data)
+    for detail in details:
+        match detail["loc"]:
+            case ("states", str(name), *_) if isinstance(mended["states"], dict):
+                mended["states"] = {**mended["states"], name: {"end": "?"}}
+            case ("data", str(name), *_) if isinstance(mended["data"], dict):
+                mended["data"] = {**mended["data"], name: {"type": "text"}}
+            case (str(key), *_):
+                mended.pop(key, None)
+    try:
+        return Flow.model_validate(mended), findings
+    except ValidationError:
+        return None, findings
+
+
+def _finding(source: Source, detail: ErrorDetails) -> Diagnostic:
+    path, last = _real_path(source.data, detail["loc"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    where = f"in state '{path[1]}'" if len(path) > 1 and path[0] == "states" else "in this flow"
+    if kind == "extra_forbidden":
+        key = str(path[-1])
+        hint = did_you_mean(key, _allowed(path, source.data))
+        return source.finding(path, "F101", f"unknown key '{key}' {where}", hint, key=True)
+    if kind == "missing":
+        return source.finding(path, "F102", f"key '{last}' is missing {where}", key=True)
+    if kind == "union_tag_invalid":
+        return _kinds(source, path)
+    if kind == "string_pattern_mismatch":
+        return source.finding(path, "F105", _pattern_message(path, source.data, context))
+    message = {
+        "string_type": "must be text; a number, true or false needs quotes around it to be text",
+        "dict_type": "must be a mapping of keys and values",
+        "list_type": "must be a list",
+        "int_type": "must be a whole number",
+        "bool_type": "must be true or false",
+        "model_type": "must be a mapping of keys and values",
+        "model_attributes_type": "must be a mapping of keys and values",
+        "string_too_short": "must not be empty",
+        "too_short": "must not be empty",
+    }.get(kind, detail["msg"][0].lower() + detail["msg"][1:])
+    name = str(path[-1]) if path else "the file"
+    return source.finding(path, "F103", f"'{name}' {where} {message}")
+
+
+def _real_path(data: Any, loc: tuple[int | str, ...]) -> tuple[Path_, str | int]:
+    """The path in the author's data: pydantic puts the tags of unions between the keys."""
+    path: list[str | int] = []
+    for step in loc:
+        if isinstance(step, str) and " " in step:
+            continue
+        if isinstance(data, dict) and step in data:
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        elif step == "[key]":
+            continue
+        else:
+            path.append(step)
+            break
+        path.append(step)
+    return tuple(path), loc[-1] if loc else ""
+
+
+def _kinds(source: Source, path: Path_) -> Diagnostic:
+    value = source.data
+    for step in path:
+        value = value[step]
+    name = path[-1] if path else ""
+    kinds = [kind for kind in STATE_KINDS if isinstance(value, dict) and kind in value]
+    if kinds:
+        both = " and ".join(f"'{kind}'" for kind in kinds)
+        return source.finding(path, "F104", f"state '{name}' is {both} at once", "split it into two states")
+    known = ", ".join(STATE_KINDS)
+    near = next((did_you_mean(key, STATE_KINDS) for key in (value if isinstance(value, dict) else {})), "")
+    hint = near if near.startswith("did you mean") else f"a state holds exactly one of: {known}"
+    return source.finding(path, "F104", f"state '{name}' has no kind", hint, key=True)
+
+
+def _pattern_message(path: Path_, data: Any, context: Mapping[str, Any]) -> str:
+    value = data
+    for step in path:
+        value = value[step] if isinstance(value, (dict, list)) else value
+    shown = value if isinstance(value, str) else path[-1]
+    pattern = str(context.get("pattern", ""))
+    reason = {
+        "^[a-z][a-z0-9_]{0,39}$": "a name: small letters, digits and '_', a letter first, at most 40",
+        "^[a-z]{2,3}$": "a language: two or three small letters, such as 'en'",
+        "^[0-9*#]{1,4}$": "a key: one to four of the digits, '*' and '#'",
+        r"^\*[0-9*]{1,30}#$": "a service code, such as '*384*100#'",
+        "^[A-Z]{2}$": "a region: two capital letters, such as 'KE'",
+    }.get(pattern, f"of the form {pattern}")
+    return f"'{str(shown)[:60]}' is not {reason}"
+
+
+def _allowed(path: Path_, data: Any) -> Iterable[str]:
+    """The keys that may stand beside the last one of `path`."""
+    model: type[BaseModel]
+    match path[:-1]:
+        case ():
+            model = m.Flow
+        case ("keys",):
+            model = m.NavigationKeys
+        case ("texts",):
+            model = m.Phrases
+        case ("data", _):
+            model = m.Data
+        case ("states", name):
+            model = _STATE_MODELS[m.kind_of(data["states"][name]).removesuffix(" state")]
+        case ("states", _, "options", _):
+            model = m.Option
+        case (*_, "accept"):
+            model = m.Accept
+        case (*_, "tries"):
+            model = m.Tries
+        case _:
+            model = m.When
+    return [field.alias or name for name, field in model.model_fields.items()]

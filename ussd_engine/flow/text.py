@@ -1,0 +1,56 @@
+"""Placeholders in texts: `{first_name}` stands for a value, `{{` and `}}` for a brace. No logic."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?")
+
+
+class BadPlaceholder(ValueError):
+    """The message says what is wrong with the braces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    name: str
+
+
+def pieces(text: str) -> tuple[str | Slot, ...]:
+    """A text as literals and slots. Raises BadPlaceholder for a lone brace or a name that is none."""
+    found: list[str | Slot] = []
+    for match in _PIECE.finditer(text):
+        piece, name = match.group(0), match.group(1)
+        if name is not None:
+            if not _NAME.fullmatch(name):
+                raise BadPlaceholder(
+                    f"'{{{name}}}' is no placeholder; write {{name}} with the name of a value"
+                )
+            found.append(Slot(name))
+        elif piece in {"{", "}"}:
+            raise BadPlaceholder(f"a lone '{piece}'; write '{piece}{piece}' for the character itself")
+        else:
+            found.append({"{{": "{", "}}": "}"}.get(piece, piece))
+    return tuple(_joined(found))
+
+
+def _joined(found: list[str | Slot]) -> Iterator[str | Slot]:
+    run = ""
+    for piece in found:
+        if isinstance(piece, str):
+            run += piece
+            continue
+        if run:
+            yield run
+        run = ""
+        yield piece
+    if run:
+        yield run
+
+
+def per_language(text: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:
+    """A text by language; one that stands alone serves every language."""
+    return dict.fromkeys(languages, text) if isinstance(text, str) else dict(text)

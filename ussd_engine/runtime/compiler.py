@@ -1,0 +1,171 @@
+"""Checked flows to a program. Nothing here can fail for a library that `flow.loader` gave out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ussd_engine.flow import model as m
+from ussd_engine.flow.checks import is_secret
+from ussd_engine.flow.graph import edges, ways
+from ussd_engine.flow.guards import Compiler, Expression
+from ussd_engine.flow.loader import Library
+from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.flow.text import Slot, pieces
+from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind
+from ussd_engine.runtime import program as p
+from ussd_engine.runtime.table import Table
+
+LONGEST: Mapping[str, int] = {"name": 40, "text": 80, "digits": 20, "pin": 6}
+"""Characters of a typed value whose declaration sets no `max`."""
+SHORTEST: Mapping[str, int] = {"name": 1, "text": 1, "digits": 1, "pin": 4}
+EMPTY: Mapping[Kind, p.Value] = {"string": "", "int": 0, "bool": False}
+
+
+def compile_library(library: Library, actions: Mapping[str, ActionSpec], region: str) -> p.Program:
+    """`region` completes phone numbers that subscribers type, where the flow does not say another one."""
+    flows = {
+        name: _Compilation(flow, library, actions, region).flow() for name, flow in library.flows.items()
+    }
+    dial = {code: name for name, flow in library.flows.items() for code in flow.dial}
+    return p.Program(_revision(library), flows, dial)
+
+
+def _revision(library: Library) -> str:
+    content = {name: flow.model_dump(mode="json") for name, flow in library.flows.items()}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+class _Compilation:
+    """One flow on its way into a program."""
+
+    def __init__(
+        self, flow: m.Flow, library: Library, actions: Mapping[str, ActionSpec], region: str
+    ) -> None:
+        self.model = flow
+        self.library = library
+        self.actions = actions
+        self.kinds: dict[str, Kind] = {**GIVEN, **{n: KIND_OF_TYPE[d.type] for n, d in flow.data.items()}}
+        self.cel = Compiler(self.kinds)
+        self.data = {name: _declared(name, data, region) for name, data in flow.data.items()}
+        self.phrases = {key: self.phrase(key) for key in PHRASES}
+
+    def flow(self) -> p.CompiledFlow:
+        flow = self.model
+        moves = [(edge.label, edge.source, edge.target) for edge in edges(flow)]
+        return p.CompiledFlow(
+            name=flow.flow,
+            start=flow.start,
+            home=flow.home or flow.start,
+            languages=tuple(flow.languages),
+            data=self.data,
+            nodes={name: self.node(name, state) for name, state in flow.states.items()},
+            table=Table(flow.flow, flow.states, flow.start, moves),
+            phrases=self.phrases,
+            more=flow.keys.more,
+        )
+
+    def phrase(self, key: str) -> p.Texts:
+        own = getattr(self.model.texts, key)
+        engine = PHRASES[key]
+        return (
+            self.texts(own) if own is not None else self.texts({x: engine[x] for x in self.model.languages})
+        )
+
+    def texts(self, text: str | Mapping[str, str]) -> p.Texts:
+        if isinstance(text, str):
+            return dict.fromkeys(self.model.languages, pieces(text))
+        return {language: pieces(single) for language, single in text.items()}
+
+    def goto(self, goto: Any, label: str) -> p.Goto:
+        return tuple(
+            p.Case(self.cel.compile(way.when, "bool") if way.when else None, way.label)
+            for way in ways(goto, label, ())
+        )
+
+    def gotos(self, outcomes: Mapping[str, Any]) -> dict[str, p.Goto]:
+        return {outcome: self.goto(goto, f"on.{outcome}") for outcome, goto in outcomes.items()}
+
+    def key(self, key: str, switch: str) -> str | None:
+        return key if key != "off" and switch == "on" else None
+
+    def node(self, name: str, state: m.State) -> p.Node:
+        match state:
+            case m.MenuState():
+                return self.menu(name, state)
+            case m.AskState():
+                return self.ask(name, state)
+            case m.ActionState():
+                return self.action(name, state)
+            case m.CallState():
+                kinds = {n: KIND_OF_TYPE[d.type] for n, d in self.library.flows[state.call].data.items()}
+                inputs = self.expressions(state.inputs, kinds)
+                return p.Call(name, state.call, inputs, state.save, self.gotos(state.outcomes))
+            case m.RouteState():
+                return p.Route(name, self.goto(state.route, "case"))
+            case m.EndState():
+                return p.End(name, self.texts(state.end) if state.end is not None else None, state.outcome)
+
+    def expressions(self, sources: Mapping[str, str], kinds: Mapping[str, Kind]) -> dict[str, Expression]:
+        return {name: self.cel.compile(source, kinds[name]) for name, source in sources.items()}
+
+    def menu(self, name: str, state: m.MenuState) -> p.Menu:
+        options = tuple(
+            p.Option(
+                key=option.key,
+                text=self.texts(option.text),
+                goto=self.goto(option.goto, f"option.{number}"),
+                when=self.cel.compile(option.when, "bool") if option.when else None,
+                sets=self.expressions(option.set, self.kinds),
+            )
+            for number, option in enumerate(state.options, 1)
+        )
+        text = self.texts(state.menu)
+        static = _literal(text) and all(o.when is None and _literal(o.text) for o in options)
+        keys = self.model.keys
+        return p.Menu(
+            name, text, options, self.key(keys.back, state.back), self.key(keys.home, state.home), static
+        )
+
+    def ask(self, name: str, state: m.AskState) -> p.Ask:
+        accept = state.accept
+        when = None
+        if accept.when is not None:
+            when = Compiler({**self.kinds, "answer": "string"}).compile(accept.when, "bool")
+        keys = self.model.keys
+        return p.Ask(
+            name=name,
+            text=self.texts(state.ask),
+            save=self.data[state.save],
+            accept=p.Accept(accept.date, accept.min_age, accept.max_age, accept.min, accept.max, when),
+            wrong=self.texts(state.wrong) if state.wrong is not None else self.phrases["wrong_answer"],
+            max_tries=state.tries.max if state.tries else None,
+            goto=self.goto(state.goto, "answer"),
+            back=self.key(keys.back, state.back),
+            home=self.key(keys.home, state.home),
+        )
+
+    def action(self, name: str, state: m.ActionState) -> p.Action:
+        spec = self.actions[state.action]
+        inputs = self.expressions(state.inputs, {key: value.kind for key, value in spec.inputs.items()})
+        return p.Action(name, spec.name, spec.effect, inputs, state.save, self.gotos(state.outcomes))
+
+
+def _literal(texts: p.Texts) -> bool:
+    return not any(isinstance(piece, Slot) for template in texts.values() for piece in template)
+
+
+def _declared(name: str, data: m.Data, region: str) -> p.Declared:
+    return p.Declared(
+        name=name,
+        type=data.type,
+        secret=is_secret(data),
+        max=data.max if data.max is not None else LONGEST.get(data.type),
+        min=data.min if data.min is not None else SHORTEST.get(data.type),
+        of=tuple(data.of or ()),
+        region=data.region or region,
+        default=data.default if data.default is not None else EMPTY[KIND_OF_TYPE[data.type]],
+    )

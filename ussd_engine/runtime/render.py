@@ -1,0 +1,98 @@
+"""From a state and its data to pages that fit the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ussd_engine.runtime.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
+from ussd_engine.runtime.program import Template, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a network shows and takes. A page holds `page_septets` of GSM-7, or `page_units` of UCS-2."""
+
+    page_septets: int = 160
+    page_units: int = 70
+    input_max: int = 182
+
+
+@dataclass(frozen=True, slots=True)
+class Navigation:
+    """The keys that work on a screen, each with its word; None where it does not. `more` is always there."""
+
+    back: str | None
+    home: str | None
+    more: str
+    page_back: str | None
+    """What back says from the second page on, where it leads to the page before."""
+
+    def line(self, *, first: bool, last: bool) -> str:
+        parts = (self.back if first else self.page_back, self.home, None if last else self.more)
+        return " ".join(part for part in parts if part is not None)
+
+
+def fill(template: Template, shown: Callable[[str], str]) -> str:
+    return "".join(piece if isinstance(piece, str) else shown(piece.name) for piece in template)
+
+
+def display(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> tuple[str, ...]:
+    """Whole pages, each with its navigation line. One character outside GSM-7 makes every page UCS-2.
+
+    A line that fits a page is never split; a longer one breaks between words, or inside a word that is longer
+    than a page.
+    """
+    gsm7 = is_gsm7("".join(lines)) and is_gsm7(
+        navigation.line(first=False, last=False) + (navigation.back or "")
+    )
+    cost = septets if gsm7 else units
+    limit = min(profile.page_septets, MAX_SEPTETS) if gsm7 else min(profile.page_units, MAX_UNITS)
+    pages: list[str] = []
+    rest = [part for line in lines for part in line.split("\n")]
+    while True:
+        page = _page(rest, navigation.line(first=not pages, last=True))
+        if cost(page) <= limit:
+            return (*pages, page)
+        more = navigation.line(first=not pages, last=False)
+        taken, rest = _take(rest, limit - cost(more) - 1, cost)
+        pages.append(_page(taken, more))
+
+
+def _page(lines: Sequence[str], navigation: str) -> str:
+    body = "\n".join(lines)
+    return f"{body}\n{navigation}" if navigation and body else body or navigation
+
+
+def _take(lines: list[str], room: int, cost: Callable[[str], int]) -> tuple[list[str], list[str]]:
+    """As many lines as `room` holds, at least a part of one, and what is left."""
+    taken: list[str] = []
+    left = room
+    for index, line in enumerate(lines):
+        needed = cost(line) + (1 if taken else 0)
+        if needed <= left:
+            taken.append(line)
+            left -= needed
+            continue
+        head, tail = _split(line, left - (1 if taken else 0), cost, whole_words=bool(taken))
+        if cost(line) <= room and taken or not head:  # it fits a page of its own
+            return taken, lines[index:]
+        return [*taken, head], [tail, *lines[index + 1 :]]
+    return taken, []
+
+
+def _split(line: str, room: int, cost: Callable[[str], int], *, whole_words: bool) -> tuple[str, str]:
+    """The longest head of `line` within `room`, cut between words where there is a gap, and the tail."""
+    end, spent = 0, 0
+    for end, character in enumerate(line):  # noqa: B007 - `end` is where the head ends
+        spent += cost(character)
+        if spent > room:
+            break
+    gap = line.rfind(" ", 0, end + 1)
+    if gap > 0:
+        return line[:gap], line[gap + 1 :]
+    return ("", line) if whole_words else (line[:end], line[end:])

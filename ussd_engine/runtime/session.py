@@ -1,0 +1,175 @@
+"""A session as a value, and as the JSON that stands in the store.
+
+Stored form (schema 1): one JSON object. Secret values are sealed, each bound to its session, flow and name; what
+the subscriber typed is kept only as length and keyed digest. A session that has ended keeps its receipt alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from ussd_engine.errors import SessionCorrupt
+from ussd_engine.runtime.program import Value
+from ussd_engine.runtime.screen import Screen
+from ussd_engine.sealing import KeyRing, SealBroken
+
+SCHEMA = 1
+
+
+class Secret:
+    """A secret value: it shows itself to nobody who does not ask for it by name."""
+
+    __slots__ = ("reveal",)
+
+    def __init__(self, reveal: Value) -> None:
+        self.reveal = reveal
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.reveal == other.reveal
+
+    def __hash__(self) -> int:
+        return hash(self.reveal)
+
+
+Data = Mapping[str, Value | Secret]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One flow being run: the dialled flow at the bottom, each called flow above its caller."""
+
+    flow: str
+    state: str
+    data: Data = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A screen that was left behind: how deep in calls it stood, and its state."""
+
+    depth: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything that is known of one session.
+
+    `position` and `digest` are the length of the transcript so far and its keyed digest; `turn` identifies the
+    latest input, and `acted` counts the actions that it has run. `away` says that the subscriber has moved since
+    the start or home; `wrong` that the screen shown tells of a wrong input; `shown_on` is the date (ISO) when it
+    was drawn, so that options are what they were on the screen.
+    """
+
+    gateway: str
+    session_id: str
+    phone_number: str
+    service_code: str
+    network: str
+    revision: str
+    language: str
+    started_at: float
+    frames: tuple[Frame, ...]
+    history: tuple[Mark, ...] = ()
+    page: int = 0
+    tries: int = 0
+    wrong: bool = False
+    away: bool = False
+    shown_on: str = ""
+    version: int = 0
+    position: int = 0
+    digest: str = ""
+    turn: str = ""
+    acted: int = 0
+    receipt: Screen | None = None
+    ended: bool = False
+
+    @property
+    def top(self) -> Frame:
+        return self.frames[-1]
+
+
+def dumps(session: Session, keys: KeyRing) -> bytes:
+    """The stored form."""
+    return orjson.dumps(
+        {
+            "schema": SCHEMA,
+            "version": session.version,
+            "gateway": session.gateway,
+            "session_id": session.session_id,
+            "phone_number": session.phone_number,
+            "service_code": session.service_code,
+            "network": session.network,
+            "revision": session.revision,
+            "language": session.language,
+            "started_at": session.started_at,
+            "frames": [[f.flow, f.state, _sealed(session, f.flow, f.data, keys)] for f in session.frames],
+            "history": [[mark.depth, mark.state] for mark in session.history],
+            "page": session.page,
+            "tries": session.tries,
+            "wrong": session.wrong,
+            "away": session.away,
+            "shown_on": session.shown_on,
+            "position": session.position,
+            "digest": session.digest,
+            "turn": session.turn,
+            "acted": session.acted,
+            "receipt": [session.receipt.text, session.receipt.end, session.receipt.label]
+            if session.receipt
+            else None,
+            "ended": session.ended,
+        }
+    )
+
+
+def loads(raw: bytes, keys: KeyRing) -> Session:
+    """Raises SessionCorrupt for anything that `dumps` did not write under a key of the ring."""
+    try:
+        data: dict[str, Any] = orjson.loads(raw)
+        schema = data.pop("schema")
+        if schema != SCHEMA:
+            raise SessionCorrupt(f"a stored session has schema {schema!r}; this engine reads schema {SCHEMA}")
+        frames, history, receipt = data.pop("frames"), data.pop("history"), data.pop("receipt")
+        session = Session(
+            frames=(),
+            history=tuple(Mark(depth, state) for depth, state in history),
+            receipt=Screen(*receipt) if receipt else None,
+            **data,
+        )
+        return replace(
+            session,
+            frames=tuple(Frame(f, s, _opened(session, f, values, keys)) for f, s, values in frames),
+        )
+    except SealBroken as error:
+        raise SessionCorrupt(f"a stored session holds a secret that does not open: {error}") from error
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
+
+
+def _context(session: Session, flow: str, name: str) -> str:
+    return f"session:{session.gateway}:{session.session_id}:{flow}.{name}"
+
+
+def _sealed(session: Session, flow: str, data: Data, keys: KeyRing) -> dict[str, Any]:
+    return {
+        name: [keys.seal(orjson.dumps(value.reveal), _context(session, flow, name))]
+        if isinstance(value, Secret)
+        else value
+        for name, value in data.items()
+    }
+
+
+def _opened(session: Session, flow: str, data: dict[str, Any], keys: KeyRing) -> Data:
+    return {
+        name: Secret(orjson.loads(keys.open(value[0], _context(session, flow, name))))
+        if isinstance(value, list)
+        else value
+        for name, value in data.items()
+    }

@@ -1,0 +1,411 @@
+"""The story of a turn: a session and an input go in, the next session and its screen or action come out.
+
+Pure: no clock, no I/O, no randomness. The states that show nothing (route, call, the end of a called flow) are
+passed through until one waits for the subscriber, runs an action, or ends the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+
+from ussd_engine.errors import IllegalMove
+from ussd_engine.runtime import render, route
+from ussd_engine.runtime.program import (
+    Action,
+    Ask,
+    Call,
+    CompiledFlow,
+    Declared,
+    End,
+    Goto,
+    Menu,
+    Node,
+    Program,
+    Route,
+    Texts,
+    Value,
+)
+from ussd_engine.runtime.render import Navigation, Profile
+from ussd_engine.runtime.screen import Screen
+from ussd_engine.runtime.session import Frame, Mark, Secret, Session
+
+MAX_SILENT_MOVES = 100
+"""States passed through without a screen in one step. Flows that loop silently are cut off here."""
+MAX_CALL_DEPTH = 20
+"""Flows called within flows. A flow that calls itself without a screen is cut off here."""
+MAX_HISTORY = 30
+"""Screens that back can return to; nobody presses it more often, and it bounds what is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """No input: the session begins, or takes up the action that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the subscriber typed on the screen shown."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An action has come back with one of its outcomes and the outputs that go with it."""
+
+    outcome: str
+    outputs: Mapping[str, Value] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The session waits for an action. An `effect` changes something outside: save the session first."""
+
+    action: str
+    effect: bool
+    inputs: Mapping[str, Value] = field(repr=False)
+
+
+Happening = Proceed | Input | Result
+Outcome = Screen | Run
+
+
+def step(
+    program: Program, session: Session, happening: Happening, now: datetime, profile: Profile
+) -> tuple[Session, Outcome]:
+    """One step. Raises IllegalMove when the session cannot take it, such as an unknown outcome of an action."""
+    turn = _Turn(program, session, now, profile)
+    match happening:
+        case Proceed():
+            pass
+        case Input(text):
+            turn.take(text)
+        case Result(outcome, outputs):
+            turn.conclude(outcome, outputs)
+        case _:
+            assert_never(happening)
+    return turn.settle()
+
+
+def waits_for_action(program: Program, session: Session) -> bool:
+    """Whether the session stands at an action whose result it does not have yet."""
+    if session.ended:
+        return False
+    flow = program.flows.get(session.top.flow)
+    return flow is not None and isinstance(flow.nodes.get(session.top.state), Action)
+
+
+class _Turn:
+    """The session as it changes during one step."""
+
+    def __init__(self, program: Program, session: Session, now: datetime, profile: Profile) -> None:
+        self.program = program
+        self.session = session
+        self.today = now.date()
+        self.drawn_on = session.shown_on or self.today.isoformat()
+        self.profile = profile
+        self.frames = list(session.frames)
+        self.history = list(session.history)
+        self.language = session.language
+        self.page = session.page
+        self.tries = session.tries
+        self.wrong = session.wrong
+        self.away = session.away
+        self.acted = session.acted
+
+    # --- where the session stands
+
+    @property
+    def top(self) -> Frame:
+        return self.frames[-1]
+
+    @property
+    def flow(self) -> CompiledFlow:
+        return self._flow(self.top.flow)
+
+    def _flow(self, name: str) -> CompiledFlow:
+        try:
+            return self.program.flows[name]
+        except KeyError:
+            raise IllegalMove(f"there is no flow '{name}' in revision {self.program.revision}") from None
+
+    @property
+    def node(self) -> Node:
+        try:
+            return self.flow.nodes[self.top.state]
+        except KeyError:
+            raise IllegalMove(f"flow '{self.top.flow}' has no state '{self.top.state}'") from None
+
+    def value(self, name: str) -> Value | Secret:
+        match name:
+            case "language":
+                return self.language
+            case "today":
+                return self.today.isoformat()
+            case "session.phone":
+                return self.session.phone_number
+            case "session.network":
+                return self.session.network
+            case "session.service_code":
+                return self.session.service_code
+        declared = self.flow.data[name]
+        return self.top.data.get(name, declared.default)
+
+    def plain(self, name: str) -> Value:
+        """The value for a condition or an action: secrets are revealed to these alone."""
+        value = self.value(name)
+        return value.reveal if isinstance(value, Secret) else value
+
+    def on_screen(self, name: str) -> Value:
+        """As `plain`, on the day when the screen was drawn: options are what they were on it."""
+        return self.drawn_on if name == "today" else self.plain(name)
+
+    def shown(self, name: str) -> str:
+        value = self.value(name)
+        return "***" if isinstance(value, Secret) else render.display(value)
+
+    def text(self, texts: Texts) -> str:
+        template = texts.get(self.language) or texts[self.flow.languages[0]]
+        return render.fill(template, self.shown)
+
+    def phrase(self, key: str) -> str:
+        return self.text(self.flow.phrases[key])
+
+    # --- moving
+
+    def go(self, state: str) -> None:
+        self.frames[-1] = replace(self.top, state=state)
+        self.page, self.tries, self.wrong = 0, 0, False
+
+    def follow(self, goto: Goto) -> None:
+        self.go(self.flow.table.move(self.top.state, route.choose(goto, self.plain)))
+
+    def leave_screen(self, goto: Goto) -> None:
+        """Follow a choice of the subscriber; the screen that is left behind can be returned to."""
+        mark = Mark(len(self.frames), self.top.state)
+        self.follow(goto)
+        if self.top.state != mark.state:
+            self.history = [*self.history, mark][-MAX_HISTORY:]
+            self.away = True
+
+    def store(self, name: str, value: object) -> None:
+        if name == "language":
+            if not isinstance(value, str) or value not in self.flow.languages:
+                raise IllegalMove(f"flow '{self.flow.name}' has no such language")
+            self.language = value
+            return
+        declared = self.flow.data[name]
+        self.keep(declared, route.fit(declared, value))
+
+    def keep(self, declared: Declared, value: Value) -> None:
+        kept = Secret(value) if declared.secret else value
+        self.frames[-1] = replace(self.top, data={**self.top.data, declared.name: kept})
+
+    # --- what happens
+
+    def take(self, text: str) -> None:
+        """An input on the screen that is shown."""
+        if self._navigate(text.strip()):
+            return
+        match self.node:
+            case Menu() as menu:
+                self._choose(menu, text.strip())
+            case Ask() as ask:
+                self._answer(ask, text)
+            case End():
+                pass  # a long last text: anything but a key of its pages shows the same page again
+            case node:
+                raise IllegalMove(f"state '{node.name}' takes no input")
+
+    def _navigate(self, key: str) -> bool:
+        node = self.node
+        if not isinstance(node, Menu | Ask | End):
+            return False
+        if key == self.flow.more and self.page + 1 < len(self.pages()):
+            self.page += 1
+            return True
+        if isinstance(node, End):
+            return False
+        if key == node.back and self.page > 0:
+            self.page -= 1
+            return True
+        if key == node.back and self.history:
+            self._go_back()
+            return True
+        if key == node.home and self.away:
+            self._go_home()
+            return True
+        return False
+
+    def _go_back(self) -> None:
+        mark = self.history.pop()
+        del self.frames[mark.depth :]
+        self.go(mark.state)
+
+    def _go_home(self) -> None:
+        del self.frames[1:]
+        self.history.clear()
+        self.away = False
+        self.go(self.flow.home)
+
+    def _choose(self, menu: Menu, key: str) -> None:
+        options = dict(route.visible(menu, self.on_screen))
+        option = options.get(key)
+        if option is None:
+            self.wrong, self.page = True, 0
+            return
+        values = {name: value(self.plain) for name, value in option.sets.items()}
+        for name, value in values.items():
+            self.store(name, value)
+        self.leave_screen(option.goto)
+
+    def _answer(self, ask: Ask, text: str) -> None:
+        value = None
+        if len(text) <= self.profile.input_max:
+            value = route.read_answer(ask, text, self.today, self.plain)
+        if value is not None:
+            self.keep(ask.save, value)
+            self.leave_screen(ask.goto)
+            return
+        self.tries += 1
+        if ask.max_tries is not None and self.tries >= ask.max_tries:
+            self.go(self.flow.table.move(ask.name, "tries"))
+            self.away = True
+            return
+        self.wrong, self.page = True, 0
+
+    def conclude(self, outcome: str, outputs: Mapping[str, Value]) -> None:
+        """An action's result. Back never crosses an action that has run."""
+        node = self.node
+        if not isinstance(node, Action):
+            raise IllegalMove(f"state '{node.name}' waits for no action")
+        if outcome not in node.gotos:
+            raise IllegalMove(f"action '{node.action}' has no outcome '{outcome}' in state '{node.name}'")
+        self.history.clear()
+        self.acted += 1
+        for name, output in node.save.items():
+            if output in outputs:
+                self.store(name, outputs[output])
+        self.follow(node.gotos[outcome])
+
+    # --- until something is to be shown or run
+
+    def settle(self) -> tuple[Session, Outcome]:
+        self.drawn_on = self.today.isoformat()
+        for _ in range(MAX_SILENT_MOVES):
+            match self.node:
+                case Menu() | Ask():
+                    return self._show()
+                case End(outcome=str(outcome)) if len(self.frames) > 1:
+                    self._return(outcome)
+                case End():
+                    return self._show()
+                case Action() as action:
+                    inputs = {name: value(self.plain) for name, value in action.inputs.items()}
+                    return self._session(None), Run(action.action, action.effect, inputs)
+                case Route(goto=goto):
+                    self.follow(goto)
+                case Call() as call:
+                    self._call(call)
+        raise IllegalMove(f"flow '{self.flow.name}' moves on without ever showing a screen")
+
+    def _call(self, call: Call) -> None:
+        if len(self.frames) >= MAX_CALL_DEPTH:
+            raise IllegalMove(f"flow '{self.flow.name}' calls too deeply")
+        callee = self._flow(call.flow)
+        values = {name: value(self.plain) for name, value in call.inputs.items()}
+        self.frames.append(Frame(callee.name, callee.start))
+        for name, value in values.items():
+            self.store(name, value)
+
+    def _return(self, outcome: str) -> None:
+        done, flow = self.top, self.flow
+        self.frames.pop()
+        self.history = [mark for mark in self.history if mark.depth <= len(self.frames)]
+        call = self.node
+        if not isinstance(call, Call) or outcome not in call.gotos:
+            raise IllegalMove(f"flow '{done.flow}' ends with '{outcome}', which its caller does not know")
+        for name, output in call.save.items():
+            value = done.data.get(output, flow.data[output].default)
+            self.store(name, value.reveal if isinstance(value, Secret) else value)
+        self.follow(call.gotos[outcome])
+
+    def _show(self) -> tuple[Session, Outcome]:
+        here = Mark(len(self.frames), self.top.state)
+        if self.history and self.history[-1] == here:  # a screen does not lead back to itself
+            self.history.pop()
+        pages = self.pages()
+        self.page = min(self.page, len(pages) - 1)
+        last = self.page == len(pages) - 1
+        end = isinstance(self.node, End) and last
+        screen = Screen(pages[self.page], end, f"{self.flow.name}.{self.top.state}")
+        return self._session(screen), screen
+
+    def pages(self) -> tuple[str, ...]:
+        node = self.node
+        if isinstance(node, Menu) and node.static:
+            return self._static_pages(node)
+        return self._drawn(node)
+
+    def _static_pages(self, menu: Menu) -> tuple[str, ...]:
+        back, home = bool(self.history), self.away
+        key = (self.flow.name, menu.name, self.language, self.profile, back, home, self.wrong)
+        pages = self.program.pages.get(key)
+        if pages is None:
+            pages = self.program.pages[key] = self._drawn(menu)
+        return pages
+
+    def _drawn(self, node: Node) -> tuple[str, ...]:
+        match node:
+            case Menu():
+                options = route.visible(node, self.on_screen)
+                lines = [self.text(node.text), *(f"{key}. {self.text(o.text)}" for key, o in options)]
+                if self.wrong:
+                    lines.insert(0, self.phrase("wrong_choice"))
+            case Ask():
+                lines = [self.text(node.wrong)] if self.wrong else []
+                lines.append(self.text(node.text))
+            case End(text=texts) if texts is not None:
+                lines = [self.text(texts)]
+            case _:
+                raise IllegalMove(f"state '{node.name}' has nothing to show")
+        return render.paginate(lines, self._navigation(node), self.profile)
+
+    def _navigation(self, node: Node) -> Navigation:
+        more = f"{self.flow.more}.{self.phrase('more')}"
+        if not isinstance(node, Menu | Ask):
+            return Navigation(None, None, more, None)
+        back = f"{node.back}.{self.phrase('back')}" if node.back is not None else None
+        home = f"{node.home}.{self.phrase('home')}" if node.home is not None and self.away else None
+        return Navigation(back if self.history else None, home, more, back)
+
+    def _session(self, screen: Screen | None) -> Session:
+        ended = screen is not None and screen.end
+        return replace(
+            self.session,
+            language=self.language,
+            frames=() if ended else tuple(self.frames),
+            history=() if ended else tuple(self.history),
+            page=self.page,
+            tries=self.tries,
+            wrong=self.wrong,
+            away=self.away,
+            shown_on=self.drawn_on,
+            acted=self.acted,
+            receipt=screen,
+            ended=ended,
+        )
+
+
+def begin(program: Program, flow: str, session: Session) -> Session:
+    """A new session at the start of a flow, in the flow's default language."""
+    compiled = program.flows[flow]
+    return replace(
+        session,
+        revision=program.revision,
+        language=compiled.languages[0],
+        frames=(Frame(compiled.name, compiled.start),),
+    )

@@ -1,0 +1,77 @@
+"""The actions that a flow may name: what each takes, and what it gives back with each outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ussd_engine.flow.vocabulary import ActionSpec, Input
+
+_PHONE = {"phone": Input()}
+
+SPECS: Mapping[str, ActionSpec] = {
+    spec.name: spec
+    for spec in (
+        ActionSpec(
+            name="subscription.check",
+            effect=False,
+            inputs=_PHONE,
+            outcomes={
+                "subscribed": {"language": "string"},
+                "pending_approval": {"language": "string"},
+                "existing_customer": {},
+                "new_customer": {},
+                "unavailable": {},
+            },
+        ),
+        ActionSpec(
+            name="subscription.profile",
+            effect=False,
+            inputs=_PHONE,
+            outcomes={
+                "found": {"first_name": "string", "last_name": "string", "accounts": "string"},
+                "not_found": {},
+                "unavailable": {},
+            },
+        ),
+        ActionSpec(
+            name="subscription.language",
+            effect=True,
+            inputs={**_PHONE, "language": Input()},
+            outcomes={"changed": {}, "not_found": {}, "pending": {}, "unavailable": {}},
+        ),
+        ActionSpec(
+            name="subscription.register",
+            effect=True,
+            inputs={**_PHONE, "birth_date": Input(secret=True), "language": Input()},
+            outcomes={
+                "staged": {},
+                "not_verified": {},
+                "not_found": {},
+                "already_subscribed": {},
+                "pending": {},
+                "unavailable": {},
+            },
+        ),
+        ActionSpec(
+            name="account.open",
+            effect=True,
+            inputs={
+                **_PHONE,
+                "first_name": Input(),
+                "last_name": Input(),
+                "birth_date": Input(secret=True),
+                "language": Input(),
+                "national_id": Input(required=False, secret=True),
+                "gender": Input(required=False),
+                "product": Input(required=False),
+            },
+            outcomes={
+                "opened": {"account_number": "string"},
+                "existing_customer": {},
+                "rejected": {},
+                "pending": {},
+                "unavailable": {},
+            },
+        ),
+    )
+}

@@ -1,0 +1,114 @@
+"""The actions that a flow may name: what each takes and gives, and what runs it.
+
+A read is a plain call that must end with the turn. An effect is a durable workflow with the turn's id: it goes on
+when the turn cannot wait, and `pending` is then the outcome. Neither lets an error through to the turn: what the
+bank cannot answer is the outcome `unavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from ussd_engine.errors import (
+    AccountRejected,
+    AlreadySubscribed,
+    BankUnavailable,
+    CustomerExists,
+    CustomerNotFound,
+    IdentityNotVerified,
+)
+from ussd_engine.runtime.program import Value
+from ussd_engine.runtime.step import Result
+from ussd_engine.services.accounts import Accounts, AccountOpened, OpenAccountRequest
+from ussd_engine.services.subscription import OperationPending, RegisterSubscription, Subscriptions
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One run of an action. `workflow_id` comes from the turn; `wait_s` is how long the turn can wait."""
+
+    workflow_id: str
+    inputs: Mapping[str, Value] = field(repr=False)
+    wait_s: float
+
+    def text(self, name: str) -> str:
+        return str(self.inputs[name])
+
+    def optional(self, name: str) -> str | None:
+        return str(self.inputs[name]) if self.inputs.get(name) else None
+
+
+Handler = Callable[[Invocation], Awaitable[Result]]
+
+
+class Actions:
+    """The handlers behind `action_specs.SPECS`."""
+
+    def __init__(self, subscriptions: Subscriptions, accounts: Accounts) -> None:
+        self._subscriptions = subscriptions
+        self._accounts = accounts
+        self._handlers: Mapping[str, Handler] = {
+            "subscription.check": self._check,
+            "subscription.register": self._register,
+            "account.open": self._open,
+        }
+
+    async def run(self, action: str, invocation: Invocation) -> Result:
+        """The result of a known action. A fault of the engine's own is raised, for the turn to end politely."""
+        try:
+            return await self._handlers[action](invocation)
+        except BankUnavailable:
+            return Result("unavailable")
+
+    async def _check(self, invocation: Invocation) -> Result:
+        try:
+            async with asyncio.timeout(invocation.wait_s):
+                found = await self._subscriptions.check(invocation.text("phone"))
+        except TimeoutError:
+            return Result("unavailable")
+        if found.language is not None and found.status in {"subscribed", "pending_approval"}:
+            return Result(found.status, {"language": found.language})
+        return Result(found.status)
+
+    async def _register(self, invocation: Invocation) -> Result:
+        request = RegisterSubscription(
+            phone_number=invocation.text("phone"),
+            date_of_birth=date.fromisoformat(invocation.text("birth_date")),
+            language=invocation.text("language"),
+            channel="ussd",
+        )
+        try:
+            done = await self._subscriptions.register(
+                invocation.workflow_id, request, wait_s=invocation.wait_s
+            )
+        except IdentityNotVerified:
+            return Result("not_verified")
+        except CustomerNotFound:
+            return Result("not_found")
+        except AlreadySubscribed:
+            return Result("already_subscribed")
+        return Result("pending" if isinstance(done, OperationPending) else "staged")
+
+    async def _open(self, invocation: Invocation) -> Result:
+        request = OpenAccountRequest(
+            phone_number=invocation.text("phone"),
+            first_name=invocation.text("first_name"),
+            last_name=invocation.text("last_name"),
+            date_of_birth=date.fromisoformat(invocation.text("birth_date")),
+            language=invocation.text("language"),
+            national_id=invocation.optional("national_id"),
+            gender=invocation.optional("gender"),
+            product=invocation.optional("product"),
+            channel="ussd",
+        )
+        try:
+            done = await self._accounts.register(invocation.workflow_id, request, wait_s=invocation.wait_s)
+        except CustomerExists:
+            return Result("existing_customer")
+        except AccountRejected:
+            return Result("rejected")
+        if isinstance(done, AccountOpened):
+            return Result("opened", {"account_number": done.account_number})
+        return Result("pending")

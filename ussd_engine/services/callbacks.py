@@ -1,0 +1,305 @@
+"""The way of one callback: load, step, save, act, step, save, answer.
+
+Whatever fails, the subscriber gets a screen. Two callbacks of one session meet at the compare-and-set of the
+store: who loses loads again and answers from the receipt, or joins the action under way, whose workflow id comes
+from the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from ussd_engine.errors import SessionConflict, SessionCorrupt, StoreUnavailable
+from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
+from ussd_engine.runtime.program import Program
+from ussd_engine.runtime.render import Profile
+from ussd_engine.runtime.screen import Screen
+from ussd_engine.runtime.session import Session, dumps, loads
+from ussd_engine.runtime.step import (
+    Proceed,
+    Happening,
+    Input,
+    Outcome,
+    Result,
+    Run,
+    begin,
+    step,
+    waits_for_action,
+)
+from ussd_engine.sealing import KeyRing
+from ussd_engine.services.actions import Actions, Invocation
+
+log = structlog.get_logger(__name__)
+
+MAX_ACTIONS_IN_A_TURN = 10
+"""A flow that runs one action after another without a screen is cut off here."""
+MAX_RACES = 20
+"""Times that a callback loads again because another one was first. Each loss is another's progress."""
+MAX_DEEP_DIAL = 60
+"""Inputs played in one turn for a session that is not in the store; a transcript of the wire holds no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network's limits. `answer_deadline_s` is the time in which a callback must be answered."""
+
+    profile: Profile
+    ttl_ms: int
+    answer_deadline_s: float
+
+
+class LostRace(Exception):  # noqa: N818 - control flow within this file, never seen outside
+    """Another callback of the session was saved first."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One callback under way. `stored` is what the store is known to hold; `deadline` is on the clock."""
+
+    callback: Callback
+    key: str
+    network: Network
+    deadline: float
+    stored: bytes | None = None
+    language: str = ""
+
+
+class Callbacks:
+    """Answers callbacks, for all gateways. `networks` has an entry "default" for codes that it does not list."""
+
+    def __init__(
+        self,
+        *,
+        program: Program,
+        store: SessionStore,
+        actions: Actions,
+        keys: KeyRing,
+        clock: Clock,
+        networks: Mapping[str, Network],
+    ) -> None:
+        self._programs = {program.revision: program}
+        self._current = program
+        self._store = store
+        self._actions = actions
+        self._keys = keys
+        self._clock = clock
+        self._networks = networks
+
+    async def handle(self, callback: Callback) -> Screen:
+        """The screen that answers a callback. Never raises, and ends within the network's deadline."""
+        network = self._networks.get(callback.network) or self._networks["default"]
+        deadline = self._clock.monotonic() + network.answer_deadline_s
+        turn = _Turn(callback, f"{callback.gateway}:{callback.session_id}", network, deadline)
+        try:
+            async with asyncio.timeout(network.answer_deadline_s):
+                return await self._races(turn)
+        except SessionConflict:
+            log.warning("session_conflict", gateway=callback.gateway, session=self._shown(callback))
+        except Exception as error:  # noqa: BLE001 - a subscriber always gets a screen
+            self._report(error, callback)
+        return self._sorry(turn)
+
+    async def ended(self, report: EndReport) -> None:
+        """Take note that a gateway reports the end of a session. The store's time to live is the real end."""
+        log.info(
+            "session_ended",
+            gateway=report.gateway,
+            session=self._keys.digest("session", report.gateway, report.session_id)[:16],
+            network=report.network,
+            status=report.status,
+            hops=report.hops,
+            duration_ms=report.duration_ms,
+            last_label=report.hop_labels[-1] if report.hop_labels else None,
+        )
+
+    # --- one callback
+
+    async def _races(self, turn: _Turn) -> Screen:
+        for _ in range(MAX_RACES):
+            try:
+                return await self._attempt(turn)
+            except LostRace:
+                continue
+        raise StoreUnavailable(f"a session was changed by others {MAX_RACES} times in one turn")
+
+    async def _attempt(self, turn: _Turn) -> Screen:
+        turn.stored = await self._store.load(turn.key)
+        if turn.stored is None:
+            return await self._begin(turn)
+        session = loads(turn.stored, self._keys)
+        turn.language = session.language
+        callback = turn.callback
+        if (callback.phone_number, callback.service_code) != (session.phone_number, session.service_code):
+            raise SessionConflict("the caller or the service code differs from the session's first callback")
+        if not session.ended and waits_for_action(self._program_of(session), session):
+            session = await self._act(turn, session)
+        return await self._continue(turn, session)
+
+    async def _continue(self, turn: _Turn, session: Session) -> Screen:
+        """A known session: a new input moves it; a repeated or a stale callback gets the screen that stands."""
+        transcript, seen = turn.callback.transcript, session.position
+        if session.receipt is None:
+            raise SessionCorrupt("a stored session neither waits for an action nor has a receipt")
+        if session.ended or len(transcript) <= seen:
+            return session.receipt
+        if self._digest(turn, transcript[:seen]) != session.digest:
+            log.warning("stale_callback", session=self._shown(turn.callback))
+            return session.receipt
+        text = transcript[seen:]
+        if seen:
+            if not text.startswith("*"):
+                return session.receipt
+            text = text[1:]
+        session = await self._advance(turn, session, Input(text), transcript)
+        assert session.receipt is not None  # noqa: S101 - _advance ends with a screen
+        return session.receipt
+
+    async def _begin(self, turn: _Turn) -> Screen:
+        """A session that the store does not have: a dial, a deep dial, or a session that was lost.
+
+        The inputs so far are played from the start. Each has the turn identity that it had, or would have had,
+        in a callback of its own, so that no effect runs twice.
+        """
+        callback = turn.callback
+        flow = self._current.dial.get(callback.service_code)
+        if flow is None:
+            log.error(
+                "no_flow_for_service_code", gateway=callback.gateway, service_code=callback.service_code
+            )
+            return self._sorry(turn)
+        session = begin(self._current, flow, self._fresh(callback))
+        session = await self._advance(turn, session, Proceed(), "")
+        for text, prefix in inputs_of(callback.transcript)[:MAX_DEEP_DIAL]:
+            if session.ended:
+                break
+            session = await self._advance(turn, session, Input(text), prefix)
+        assert session.receipt is not None  # noqa: S101 - _advance ends with a screen
+        return session.receipt
+
+    def _fresh(self, callback: Callback) -> Session:
+        return Session(
+            gateway=callback.gateway,
+            session_id=callback.session_id,
+            phone_number=callback.phone_number,
+            service_code=callback.service_code,
+            network=callback.network,
+            revision="",
+            language="",
+            started_at=self._clock.now().timestamp(),
+            frames=(),
+        )
+
+    # --- one input
+
+    async def _advance(self, turn: _Turn, session: Session, happening: Happening, transcript: str) -> Session:
+        """Take one input to its screen, and save. `transcript` is all input up to and with this one."""
+        digest = self._digest(turn, transcript)
+        session = replace(session, position=len(transcript), digest=digest, turn=digest, acted=0)
+        session, outcome = self._step(turn, session, happening)
+        turn.language = session.language
+        return await self._finish(turn, session, outcome)
+
+    async def _act(self, turn: _Turn, session: Session) -> Session:
+        """Take up an action that the session waits for: the same workflow, whoever started it."""
+        program = self._program_of(session)
+        session, outcome = step(program, session, Proceed(), self._clock.now(), turn.network.profile)
+        return await self._finish(turn, session, outcome)
+
+    async def _finish(self, turn: _Turn, session: Session, outcome: Outcome) -> Session:
+        for _ in range(MAX_ACTIONS_IN_A_TURN):
+            if isinstance(outcome, Screen):
+                return await self._save(turn, session)
+            if outcome.effect:
+                session = await self._save(turn, session)
+            result = await self._run(turn, session, outcome)
+            session, outcome = self._step(turn, session, result)
+        raise StoreUnavailable(f"more than {MAX_ACTIONS_IN_A_TURN} actions in one turn")
+
+    def _step(self, turn: _Turn, session: Session, happening: Happening) -> tuple[Session, Outcome]:
+        program = self._program_of(session)
+        return step(program, session, happening, self._clock.now(), turn.network.profile)
+
+    async def _run(self, turn: _Turn, session: Session, run: Run) -> Result:
+        workflow_id = f"{run.action}:{session.turn}:{session.acted}"
+        left = max(turn.deadline - self._clock.monotonic() - ANSWER_MARGIN_S, 0.0)
+        return await self._actions.run(run.action, Invocation(workflow_id, run.inputs, left))
+
+    async def _save(self, turn: _Turn, session: Session) -> Session:
+        session = replace(session, version=session.version + 1)
+        value = dumps(session, self._keys)
+        ttl_ms = turn.network.ttl_ms
+        if not await self._store.save(turn.key, value, expected=turn.stored, ttl_ms=ttl_ms):
+            raise LostRace
+        turn.stored = value
+        return session
+
+    # --- helpers
+
+    def _program_of(self, session: Session) -> Program:
+        try:
+            return self._programs[session.revision]
+        except KeyError:
+            raise SessionCorrupt(
+                f"a session runs on revision {session.revision}, which is not loaded"
+            ) from None
+
+    def _digest(self, turn: _Turn, transcript: str) -> str:
+        callback = turn.callback
+        return self._keys.digest(
+            "turn", callback.gateway, callback.session_id, callback.phone_number, transcript
+        )
+
+    def _shown(self, callback: Callback) -> str:
+        """What stands for a session in a log: it cannot be led back to the subscriber."""
+        return self._keys.digest("session", callback.gateway, callback.session_id)[:16]
+
+    def _report(self, error: Exception, callback: Callback) -> None:
+        error_id = os.urandom(6).hex()
+        log.error(
+            "callback_failed",
+            error_id=error_id,
+            code=getattr(error, "code", type(error).__name__),
+            session=self._shown(callback),
+            exc_info=error,
+        )
+
+    def _sorry(self, turn: _Turn) -> Screen:
+        """The polite end, in the language of the session where it is known."""
+        words = self._words(turn)
+        return Screen(words, end=True, label="sorry")
+
+    def _words(self, turn: _Turn) -> str:
+        """In plain text: the engine's phrases hold no placeholders, and there may be no session to fill them."""
+        flow = self._current.flows.get(self._current.dial.get(turn.callback.service_code, ""))
+        language = turn.language or (flow.languages[0] if flow else "en")
+        if flow is not None and language in flow.phrases["sorry"]:
+            return "".join(piece for piece in flow.phrases["sorry"][language] if isinstance(piece, str))
+        return PHRASES["sorry"].get(language, PHRASES["sorry"]["en"])
+
+
+ANSWER_MARGIN_S = 0.5
+"""Kept back from an action's time for the step, the save and the way back to the gateway."""
+
+
+def inputs_of(transcript: str) -> list[tuple[str, str]]:
+    """The inputs of a whole transcript, each with the transcript up to its end.
+
+    `*` separates and is a key as well. Two empty segments at the very end are the one key `*`; an empty segment
+    elsewhere is an empty answer, except before the first `*`, where nothing tells it from the dial.
+    """
+    if transcript in {"*", "**"}:
+        return [("*", transcript)]
+    star = transcript.endswith("**")
+    found: list[tuple[str, str]] = []
+    end = -1
+    for segment in transcript.removesuffix("**").split("*"):
+        end += 1 + len(segment)
+        if end > 0:
+            found.append((segment, transcript[:end]))
+    return [*found, ("*", transcript)] if star else found
