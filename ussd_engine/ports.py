@@ -205,7 +205,9 @@ class CoreBanking(Protocol):
 
     async def account_details(self, customer_ref: str) -> Holder | NotFound: ...
 
-    async def open_account(self, request: NewAccount, *, idempotency_key: str, external_id: str) -> OpenOutcome:
+    async def open_account(
+        self, request: NewAccount, *, idempotency_key: str, external_id: str
+    ) -> OpenOutcome:
         """Open an account, at most once per `idempotency_key`; `external_id` is stored with it at the bank.
 
         Raises BankUnavailable only when the request certainly had no effect; whatever is not certain is Unknown.

@@ -19,7 +19,6 @@ from ussd_engine.flow.sms_templates import SmsTemplates, parse_templates
 from ussd_engine.flow.source import Path_, Source, read
 from ussd_engine.flow.vocabulary import ActionSpec
 
-
 _STATE_MODELS: Mapping[str, type[BaseModel]] = {
     "menu": m.MenuState,
     "ask": m.AskState,
@@ -47,7 +46,7 @@ class _Reading:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
-    sms: SmsTemplates | None = None
+    sms: SmsTemplates = field(default_factory=lambda: SmsTemplates({}, "en"))
 
 
 def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None = None) -> Library:
@@ -69,9 +68,7 @@ def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None =
     errors = [d for d in reading.diagnostics if d.severity == "error"]
     if errors:
         raise InvalidFlows(reading.diagnostics)
-    return Library(
-        reading.flows, reading.sources, reading.sms or SmsTemplates.empty(), tuple(reading.diagnostics)
-    )
+    return Library(reading.flows, reading.sources, reading.sms, tuple(reading.diagnostics))
 
 
 def _take(source: Source, reading: _Reading) -> None:
@@ -166,26 +163,27 @@ def _real_path(data: Any, loc: tuple[int | str, ...]) -> tuple[Path_, str | int]
     """The path in the author's data: pydantic puts the tags of unions between the keys."""
     path: list[str | int] = []
     for step in loc:
-        if isinstance(step, str) and " " in step:
+        if step == "[key]" or (isinstance(step, str) and " " in step):
             continue
-        if isinstance(data, dict) and step in data:
-            data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        elif step == "[key]":
-            continue
-        else:
-            path.append(step)
-            break
         path.append(step)
+        inside = (
+            step in data if isinstance(data, dict) else isinstance(data, list) and step in range(len(data))
+        )
+        if not inside:
+            break
+        data = data[step]
     return tuple(path), loc[-1] if loc else ""
 
 
-def _kinds(source: Source, path: Path_) -> Diagnostic:
-    value = source.data
+def _value_at(data: Any, path: Path_) -> Any:
     for step in path:
-        value = value[step]
+        data = data[step]
+    return data
+
+
+def _kinds(source: Source, path: Path_) -> Diagnostic:
     name = path[-1] if path else ""
+    value = _value_at(source.data, path)
     kinds = [kind for kind in STATE_KINDS if isinstance(value, dict) and kind in value]
     if kinds:
         both = " and ".join(f"'{kind}'" for kind in kinds)
@@ -197,9 +195,7 @@ def _kinds(source: Source, path: Path_) -> Diagnostic:
 
 
 def _pattern_message(path: Path_, data: Any, context: Mapping[str, Any]) -> str:
-    value = data
-    for step in path:
-        value = value[step] if isinstance(value, (dict, list)) else value
+    value = _value_at(data, path)
     shown = value if isinstance(value, str) else path[-1]
     pattern = str(context.get("pattern", ""))
     reason = {

@@ -35,6 +35,11 @@ class SmsTemplates:
     texts: Mapping[str, Mapping[str, str]]
     default_language: str
 
+    @classmethod
+    def empty(cls) -> SmsTemplates:
+        """For a folder without a file of SMS texts: it can be checked, but not serve."""
+        return cls({}, "en")
+
     def render(self, event: str, language: str, values: Mapping[str, str]) -> str:
         """The text in `language`, else in the default language. Values lose their line breaks."""
         texts = self.texts[event]

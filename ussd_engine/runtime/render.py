@@ -79,7 +79,7 @@ def _take(lines: list[str], room: int, cost: Callable[[str], int]) -> tuple[list
             left -= needed
             continue
         head, tail = _split(line, left - (1 if taken else 0), cost, whole_words=bool(taken))
-        if cost(line) <= room and taken or not head:  # it fits a page of its own
+        if (cost(line) <= room and taken) or not head:  # it fits a page of its own
             return taken, lines[index:]
         return [*taken, head], [tail, *lines[index + 1 :]]
     return taken, []

@@ -24,7 +24,7 @@ FIRST_YEAR = 1900
 """Nobody alive was born before, and a typing slip such as 0190 is caught."""
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-_NAME_SIGNS = frozenset(" '’.-")
+_NAME_SIGNS = frozenset(" '\u2019.-")
 
 
 def visible(menu: Menu, value_of: ValueOf) -> Iterator[tuple[str, Option]]:

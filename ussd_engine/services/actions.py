@@ -22,8 +22,9 @@ from ussd_engine.errors import (
 )
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
-from ussd_engine.services.accounts import Accounts, AccountOpened, OpenAccountRequest
+from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
 from ussd_engine.services.subscription import OperationPending, RegisterSubscription, Subscriptions
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:

@@ -22,10 +22,10 @@ from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import (
-    Proceed,
     Happening,
     Input,
     Outcome,
+    Proceed,
     Result,
     Run,
     begin,
@@ -54,7 +54,7 @@ class Network:
     answer_deadline_s: float
 
 
-class LostRace(Exception):  # noqa: N818 - control flow within this file, never seen outside
+class LostRace(Exception):
     """Another callback of the session was saved first."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ussd_engine.errors import Refusal
-from ussd_engine.flow.checks import all_texts
+from ussd_engine.flow.checks.texts import all_texts
 from ussd_engine.flow.loader import Library
 from ussd_engine.flow.model import Flow
 from ussd_engine.flow.text import per_language

@@ -1,0 +1,59 @@
+"""The rules of the flow language, one small function each. All run, and all findings are reported.
+
+F0xx the file; F1xx structure; F2xx targets and names; F4xx input; F5xx texts; F6xx conditions. A rule sees one
+flow with the whole folder around it, and yields findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+from ussd_engine.flow.checks.conditions import expressions, secret_outputs
+from ussd_engine.flow.checks.context import Context, Rule
+from ussd_engine.flow.checks.inputs import accept_suits, assigned, option_keys
+from ussd_engine.flow.checks.structure import data_declarations, same_service_code
+from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, targets
+from ussd_engine.flow.checks.texts import ends, phrases, texts
+from ussd_engine.flow.diagnostic import Diagnostic
+from ussd_engine.flow.model import CallState, Flow
+from ussd_engine.flow.source import Source
+from ussd_engine.flow.vocabulary import ActionSpec
+
+RULES: tuple[Rule, ...] = (
+    data_declarations,
+    targets,
+    cases,
+    calls,
+    actions,
+    data_names,
+    option_keys,
+    accept_suits,
+    texts,
+    phrases,
+    ends,
+)
+RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (expressions, secret_outputs, assigned)
+
+
+def run(
+    flows: Mapping[str, Flow],
+    sources: Mapping[str, Source],
+    actions: Mapping[str, ActionSpec],
+    names: frozenset[str],
+    partial: frozenset[str],
+) -> list[Diagnostic]:
+    """All findings over all flows. A flow in `partial` has stand-ins for broken parts: rules that follow values
+    through it would report what is not there, so they wait until it is whole.
+    """
+    called = {s.call for flow in flows.values() for s in flow.states.values() if isinstance(s, CallState)}
+    found = list(same_service_code(flows, sources))
+    for name, flow in flows.items():
+        context = Context(flow, sources[name], flows, names, actions, name in called)
+        rules = RULES if name in partial or partial & _calls(flow) else (*RULES, *RULES_OF_A_WHOLE_FLOW)
+        found += chain.from_iterable(rule(context) for rule in rules)
+    return found
+
+
+def _calls(flow: Flow) -> set[str]:
+    return {state.call for state in flow.states.values() if isinstance(state, CallState)}

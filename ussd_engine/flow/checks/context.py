@@ -1,0 +1,44 @@
+"""What a rule sees: one flow under check, with the whole folder around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
+from ussd_engine.flow.model import Data, Flow
+from ussd_engine.flow.source import Path_, Source
+from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One flow under check. `names` are all flows of the folder, also those too broken to be in `flows`."""
+
+    flow: Flow
+    source: Source
+    flows: Mapping[str, Flow]
+    names: frozenset[str]
+    actions: Mapping[str, ActionSpec]
+    called: bool
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        declared = {name: KIND_OF_TYPE[data.type] for name, data in self.flow.data.items()}
+        return {**GIVEN, **declared}
+
+    def secret(self, name: str) -> bool:
+        return name in self.flow.data and is_secret(self.flow.data[name])
+
+    def unknown_data(self, path: Path_, name: str, *, key: bool = False) -> Diagnostic:
+        """F204: a name that no data has."""
+        message = f"'{name}' is not declared under 'data' of '{self.flow.flow}'"
+        return self.source.finding(path, "F204", message, did_you_mean(name, self.flow.data), key=key)
+
+
+Rule = Callable[[Context], Iterator[Diagnostic]]
+
+
+def is_secret(data: Data) -> bool:
+    """A PIN is secret whatever the author says; the rest is as declared."""
+    return data.secret or data.type == "pin"

@@ -1,0 +1,99 @@
+"""Rules of texts: every language, and placeholders that mean something and give nothing away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
+from ussd_engine.flow.model import AskState, EndState, Flow, MenuState
+from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.flow.source import Path_
+from ussd_engine.flow.text import BadPlaceholder, Slot, pieces
+from ussd_engine.flow.vocabulary import GIVEN
+
+
+def texts(context: Context) -> Iterator[Diagnostic]:
+    """F501 missing language; F502 a placeholder that is no value; F503 a secret in a text; F504 bad braces."""
+    known = {*context.flow.data, *GIVEN}
+    for path, text in all_texts(context.flow):
+        yield from _languages(context, path, text)
+        for language, single in text.items() if isinstance(text, dict) else (("", text),):
+            at = (*path, language) if language else path
+            try:
+                slots = [piece.name for piece in pieces(single) if isinstance(piece, Slot)]
+            except BadPlaceholder as error:
+                yield context.source.finding(at, "F504", str(error))
+                continue
+            for slot in slots:
+                if slot not in known:
+                    message = f"'{{{slot}}}' in a text is not a value of '{context.flow.flow}'"
+                    yield context.source.finding(at, "F502", message, did_you_mean(slot, known))
+                elif context.secret(slot):
+                    message = f"'{{{slot}}}' is secret and stands in a text"
+                    yield context.source.finding(at, "F503", message, "a secret is never shown; leave it out")
+
+
+def all_texts(flow: Flow) -> Iterator[tuple[Path_, str | dict[str, str]]]:
+    for key in type(flow.texts).model_fields:
+        if (phrase := getattr(flow.texts, key)) is not None:
+            yield ("texts", key), phrase
+    for name, state in flow.states.items():
+        base: Path_ = ("states", name)
+        match state:
+            case MenuState():
+                yield (*base, "menu"), state.menu
+                for index, option in enumerate(state.options):
+                    yield (*base, "options", index, "text"), option.text
+            case AskState():
+                yield (*base, "ask"), state.ask
+                if state.wrong is not None:
+                    yield (*base, "wrong"), state.wrong
+            case EndState() if state.end is not None:
+                yield (*base, "end"), state.end
+
+
+def _languages(context: Context, path: Path_, text: str | dict[str, str]) -> Iterator[Diagnostic]:
+    languages = context.flow.languages
+    if isinstance(text, str):
+        if len(languages) > 1 and not _needs_no_translation(text):
+            hint = "write it per language: {" + ", ".join(f"{x}: ..." for x in languages) + "}"
+            yield context.source.finding(path, "F501", "a text in one language, and the flow has more", hint)
+        return
+    for missing in [x for x in languages if x not in text]:
+        yield context.source.finding(path, "F501", f"the text is missing in language '{missing}'")
+    for extra in [x for x in text if x not in languages]:
+        message = f"'{extra}' is not a language of '{context.flow.flow}'"
+        yield context.source.finding(
+            (*path, extra), "F501", message, did_you_mean(extra, languages), key=True
+        )
+
+
+def _needs_no_translation(text: str) -> bool:
+    """Only placeholders, digits and signs: the same in every language."""
+    try:
+        return not any(isinstance(p, str) and any(c.isalpha() for c in p) for p in pieces(text))
+    except BadPlaceholder:
+        return True
+
+
+def phrases(context: Context) -> Iterator[Diagnostic]:
+    """F505: a language that the engine does not speak, and the flow does not lend it the words."""
+    for language in context.flow.languages:
+        for key, engine in PHRASES.items():
+            if language not in engine and getattr(context.flow.texts, key) is None:
+                message = f"the engine has no '{key}' in language '{language}'"
+                hint = f"add it under 'texts': {{{key}: {{{language}: ...}}}}"
+                yield context.source.finding(("languages",), "F505", message, hint)
+
+
+def ends(context: Context) -> Iterator[Diagnostic]:
+    """F506: an end without a text that is not the end of a called flow."""
+    for name, state in context.flow.states.items():
+        if isinstance(state, EndState) and state.end is None:
+            if state.outcome is None:
+                message = f"state '{name}' ends with neither a text nor an outcome"
+                yield context.source.finding(("states", name), "F506", message, "give it a text", key=True)
+            elif context.flow.dial:
+                message = f"state '{name}' has no text, and flow '{context.flow.flow}' can be dialled"
+                yield context.source.finding(("states", name), "F506", message, "give it a text", key=True)
