@@ -43,8 +43,10 @@ def run(
     names: frozenset[str],
     partial: frozenset[str],
 ) -> list[Diagnostic]:
-    """All findings over all flows. A flow in `partial` has stand-ins for broken parts: rules that follow values
-    through it would report what is not there, so they wait until it is whole.
+    """All findings over all flows.
+
+    A flow in `partial` has stand-ins for broken parts: rules that follow values through it would report what is
+    not there, so they wait until it is whole.
     """
     called = {s.call for flow in flows.values() for s in flow.states.values() if isinstance(s, CallState)}
     found = list(same_service_code(flows, sources))
