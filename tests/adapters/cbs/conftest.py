@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -47,7 +47,7 @@ async def _sandbox(folder: Path) -> AsyncIterator[CoreBanking]:
     await bank.close()
 
 
-BANKS: dict[str, Callable[[Path], Any]] = {"sandbox": _sandbox}
+BANKS: dict[str, Callable[[Path], AbstractAsyncContextManager[CoreBanking]]] = {"sandbox": _sandbox}
 """Every implementation of the port, as a context manager over a bank that a test has for itself."""
 
 
