@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+REASON_LENGTH = 128
+"""As wide as the column; a bank's own code may be of any length."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
@@ -38,6 +41,6 @@ async def append(connection: AsyncConnection, entry: AuditEntry, at: datetime) -
             entity=entry.entity,
             entity_id=entry.entity_id,
             request_id=entry.request_id,
-            reason=entry.reason,
+            reason=entry.reason and entry.reason[:REASON_LENGTH],
         )
     )

@@ -78,6 +78,13 @@ async def get_customer_by_bank_ref(connection: AsyncConnection, bank_ref: str) -
     return await _known(connection, wanted, identities.c.id)
 
 
+async def has_live_user(connection: AsyncConnection, person: Person) -> bool:
+    """Whether a user stands already where this person would be recorded."""
+    by_ref = await get_customer_by_bank_ref(connection, person.bank_ref)
+    by_phone = await get_customer_by_phone_number(connection, person.phone_number)
+    return any(known and known.user_status in LIVE for known in (by_ref, by_phone))
+
+
 async def _known(connection: AsyncConnection, wanted: Any, order: Any) -> KnownCustomer | None:
     row = (
         await connection.execute(

@@ -1,7 +1,7 @@
 """Operations: one registration or opening, from the first request to its result.
 
-States: `open` -> `done` | `refused` | `failed`, or `open` -> `in_doubt` when the bank never told what became of
-it and staff must look. Open and in doubt are unfinished, and the database allows one unfinished operation per
+States: `open` -> `done` | `refused` | `failed`, or `open` -> `in_doubt` when the bank never told what became
+of it and staff must look. Open and in doubt are unfinished, and the database allows one unfinished operation per
 kind and phone number. `attempted_at` says that the bank may have been asked to open; `told_pending` that the
 subscriber was promised an SMS.
 """

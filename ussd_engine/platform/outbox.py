@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ussd_engine.sealing import KeyRing
 
 
+State = Literal["queued", "sent", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     id: str
@@ -59,10 +62,16 @@ async def get(connection: AsyncConnection, keys: KeyRing, id_: str) -> Notificat
     )
 
 
+async def id_of_operation(connection: AsyncConnection, operation_id: str) -> str | None:
+    """The message that an operation queued when it ended, if it did."""
+    wanted = select(notifications.c.id).where(notifications.c.operation_id == operation_id)
+    return (await connection.execute(wanted)).scalar()
+
+
 async def mark(
     connection: AsyncConnection,
     id_: str,
-    state: Literal["queued", "sent", "failed"],
+    state: State,
     sender_ref: str | None,
     now: datetime,
 ) -> None:

@@ -1,0 +1,27 @@
+"""How often, and for how long, something is tried again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays that grow by `factor` up to `max_delay_s`, as long as they add up to `give_up_after_s` at most."""
+
+    first_delay_s: float
+    factor: float
+    max_delay_s: float
+    give_up_after_s: float
+
+    def delays(self) -> Iterator[float]:
+        """Seconds to sleep before each further try. Counted, not clocked: a resumed workflow sees the same."""
+        delay, total = self.first_delay_s, 0.0
+        while total + delay <= self.give_up_after_s:
+            yield delay
+            total += delay
+            delay = min(delay * self.factor, self.max_delay_s)

@@ -1,0 +1,39 @@
+"""Idempotency keys of the API: the same key and body always name the same workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ussd_engine.errors import IdempotencyKeyReused
+from ussd_engine.platform import keys_used
+
+if TYPE_CHECKING:
+    from ussd_engine.platform.database import Database
+    from ussd_engine.ports import Clock
+    from ussd_engine.sealing import KeyRing
+
+
+class IdempotencyKeys:
+    """Only keyed digests are stored: neither the key nor the body can be read back from the database."""
+
+    def __init__(self, database: Database, keys: KeyRing, clock: Clock) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+
+    async def workflow_id(self, route: str, key: str, fingerprint: bytes) -> str:
+        """The workflow id of this key on this route.
+
+        `fingerprint` stands for the body, any bytes that equal bodies share. Raises IdempotencyKeyReused when
+        the key came with another body before.
+        """
+        key_digest = self._keys.digest("idempotency-key", route, key)
+        body_digest = self._keys.digest("idempotency-body", route, fingerprint.hex())
+        async with self._database.read() as connection:
+            belongs_to = await keys_used.body_of(connection, key_digest)
+        if belongs_to is None:
+            async with self._database.write() as connection:
+                belongs_to = await keys_used.use(connection, key_digest, body_digest, self._clock.now())
+        if belongs_to != body_digest:
+            raise IdempotencyKeyReused("this Idempotency-Key was used with another body; use a new key")
+        return f"api:{key_digest}"

@@ -1,0 +1,309 @@
+"""Durable workflows: the only module that knows DBOS.
+
+A workflow is an async function of plain JSON data to plain JSON data. What it does to the world it does in
+steps; each result is stored, and after a crash the workflow runs again from the top with the stored results,
+up to the first step that has none. So a body must do the same again for the same results: no clock and no
+chance outside a step. Refusals are results; a step that fails in a way nobody planned raises StepFailed.
+
+Everything that DBOS stores (inputs, results, errors) is sealed under the key ring: it holds names and dates
+of birth. DBOS keeps one instance per process; `close` removes it, so that tests can start another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+import structlog
+from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
+from dbos import Serializer as DbosSerializer
+from sqlalchemy import make_url
+
+from ussd_engine.errors import UssdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from ussd_engine.sealing import KeyRing
+
+log = structlog.get_logger(__name__)
+
+Json = dict[str, Any]
+Body = Callable[[Json], Awaitable[Json]]
+
+POLL_S = 0.1
+"""How often the result of a workflow that another process runs is looked up while somebody waits for it."""
+THREADS = 16
+"""For DBOS's own short database calls; SQLite has one writer anyway."""
+DRAIN_S = 5.0
+"""How long `close` lets steps that are under way finish; one that takes longer runs again after the start."""
+_CONTEXT = "dbos"
+
+
+class StepFailed(UssdError):
+    """A step failed in a way that nobody planned. The message names the step and the type, no data."""
+
+    code = "step_failed"
+
+
+class SealedJson(DbosSerializer):
+    """Plain data as sealed JSON. An exception keeps its words only when it is one of ours."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    def name(self) -> str:
+        return "sealed_json"
+
+    def serialize(self, data: Any) -> str:
+        if isinstance(data, BaseException):
+            words = str(data) if isinstance(data, UssdError) else type(data).__name__
+            data = {"$error": words}
+        return self._keys.seal(orjson.dumps(data), _CONTEXT)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        data = orjson.loads(self._keys.open(serialized_data, _CONTEXT))
+        if isinstance(data, dict) and "$error" in data:
+            return StepFailed(data["$error"])
+        return data
+
+
+@dataclass(slots=True)
+class _Run:
+    """A workflow that somebody here waits for, or that runs here. `early` is what it announced last."""
+
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[Json] | None = None
+    early: Json | None = None
+    waiters: int = 0
+    started: bool = False
+    runs_here: bool = False
+
+
+class Workflows:
+    """Starts, awaits and resumes workflows.
+
+    `url` is `sqlite:///file` or `postgresql://...`. `executor_id` is stable, and different for each worker
+    that shares the database: after a restart a worker resumes what it had begun, and only that.
+    """
+
+    def __init__(self, url: str, keys: KeyRing, *, executor_id: str, application_version: str) -> None:
+        self._url = url
+        self._keys = keys
+        self._executor_id = executor_id
+        self._application_version = application_version
+        self._functions: dict[str, Callable[[Json], Awaitable[Json]]] = {}
+        self._runs: dict[str, _Run] = {}
+        self._bodies: set[asyncio.Task[Any]] = set()
+        self._sleeping: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    async def launch(self, bodies: Mapping[str, Body]) -> None:
+        """Register `bodies` by name and resume what was left unfinished, all on the running event loop."""
+        _route_dbos_log()
+        _use_wal(self._url)
+        for name, body in bodies.items():
+            # A body that was interrupted any number of times is still run to its end.
+            decorate = DBOS.workflow(name=name, max_recovery_attempts=None)
+            self._functions[name] = decorate(self._tracked(body))
+        DBOS(
+            config={
+                "name": "ussd-engine",
+                "system_database_url": self._url,
+                "executor_id": self._executor_id,
+                "application_version": self._application_version,
+                "serializer": SealedJson(self._keys),
+                "log_level": "WARNING",
+                "max_executor_threads": THREADS,
+            }
+        )
+        DBOS.launch()
+
+    async def run(self, name: str, workflow_id: str, payload: Json, *, wait_s: float) -> Json | None:
+        """Run the workflow, or join the one that has this id, and wait for its result or announcement.
+
+        None when there is neither within `wait_s`; the workflow goes on. A finished id gives its result
+        again, whatever the payload.
+        """
+        return await self._join(workflow_id, wait_s, lambda run: self._start(run, name, workflow_id, payload))
+
+    async def result(self, workflow_id: str, *, wait_s: float) -> Json | None:
+        """As `run`, for a workflow that was started elsewhere. The id must exist."""
+        return await self._join(workflow_id, wait_s, lambda run: self._follow(run, workflow_id))
+
+    async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        """Run `work` once and keep its result; after a crash it may run a second time."""
+
+        async def guarded() -> Json:
+            try:
+                return await work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, its words must not be stored
+                failure = type(error).__name__
+                log.error(  # noqa: TRY400 - a traceback's message may hold personal data
+                    "workflow_step_failed",
+                    step=name,
+                    workflow_id=DBOS.workflow_id,
+                    error=failure,
+                    at=_place(error.__traceback__),
+                )
+                raise StepFailed(f"step '{name}' failed: {failure}") from None
+
+        self._stop_if_closing()
+        return await DBOS.run_step_async({"name": name}, guarded)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until a stored time: after a crash only what is left of it."""
+        self._stop_if_closing()
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._sleeping.add(task)
+        try:
+            await DBOS.sleep_async(seconds)
+        finally:
+            self._sleeping.discard(task)
+
+    def announce(self, result: Json) -> None:
+        """Tell those who wait for the running workflow in this process; it goes on. The last word counts."""
+        run = self._runs.get(DBOS.workflow_id or "")
+        if run:
+            run.early = result
+            run.changed.set()
+
+    async def close(self) -> None:
+        """Let steps under way finish, stop everything else where it stands, and remove DBOS."""
+        self._closing = True
+        for task in list(self._sleeping):
+            task.cancel()
+        if self._bodies:
+            _, late = await asyncio.wait(self._bodies, timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        waiting = [run.task for run in self._runs.values() if run.task]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        # DBOS put its own thread pool under the event loop, and has just shut it down.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+    def _tracked(self, body: Body) -> Callable[[Json], Awaitable[Json]]:
+        async def workflow(payload: Json) -> Json:
+            task = cast("asyncio.Task[Any]", asyncio.current_task())
+            run = self._runs.get(DBOS.workflow_id or "")
+            if run:
+                run.runs_here = True
+            self._bodies.add(task)
+            try:
+                return await body(payload)
+            finally:
+                self._bodies.discard(task)
+
+        return workflow
+
+    async def _start(self, run: _Run, name: str, workflow_id: str, payload: Json) -> Json:
+        function = cast("Callable[[Json], Coroutine[Any, Any, Json]]", self._functions[name])
+        with SetWorkflowID(workflow_id):
+            handle: WorkflowHandleAsync[Json] = await DBOS.start_workflow_async(function, payload)
+        run.started = True
+        if not run.waiters:
+            self._drop(workflow_id, run)
+        return await handle.get_result(polling_interval_sec=POLL_S)
+
+    async def _follow(self, run: _Run, workflow_id: str) -> Json:
+        run.started = True
+        # Not "existing": an operation may be claimed a moment before its workflow is recorded.
+        handle: WorkflowHandleAsync[Json] = await DBOS.retrieve_workflow_async(
+            workflow_id, existing_workflow=False
+        )
+        return await handle.get_result(polling_interval_sec=POLL_S)
+
+    async def _join(
+        self, workflow_id: str, wait_s: float, begin: Callable[[_Run], Coroutine[Any, Any, Json]]
+    ) -> Json | None:
+        run = self._runs.get(workflow_id)
+        if run is None:
+            run = self._runs[workflow_id] = _Run()
+            # A task of its own: a caller that goes away must not leave a workflow recorded and never begun.
+            run.task = asyncio.create_task(begin(run))
+            run.task.add_done_callback(lambda _: self._forget(workflow_id, run))
+        run.waiters += 1
+        try:
+            return await _first(run, wait_s)
+        finally:
+            run.waiters -= 1
+            if not run.waiters and run.started:
+                self._drop(workflow_id, run)
+
+    def _drop(self, workflow_id: str, run: _Run) -> None:
+        """Nobody waits any more. What runs here is kept, for the next to join; else it would only poll."""
+        if not run.runs_here:
+            cast("asyncio.Task[Json]", run.task).cancel()
+            self._forget(workflow_id, run)
+
+    def _forget(self, workflow_id: str, run: _Run) -> None:
+        if self._runs.get(workflow_id) is run:
+            del self._runs[workflow_id]
+        task = cast("asyncio.Task[Json]", run.task)
+        if task.done() and not task.cancelled() and task.exception():
+            log.error("workflow_failed", workflow_id=workflow_id, error=type(task.exception()).__name__)
+
+    def _stop_if_closing(self) -> None:
+        if self._closing:
+            raise asyncio.CancelledError
+
+
+async def _first(run: _Run, wait_s: float) -> Json | None:
+    task = cast("asyncio.Task[Json]", run.task)
+    changed = asyncio.ensure_future(run.changed.wait())
+    try:
+        await asyncio.wait({task, changed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        changed.cancel()
+    return task.result() if task.done() else run.early
+
+
+def _place(traceback: TracebackType | None) -> str:
+    """File and line where it happened, for the log."""
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return ""
+    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+
+
+def _use_wal(url: str) -> None:
+    """SQLite's write-ahead log, kept in the file: readers and the writer do not wait for each other."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        connection = sqlite3.connect(parsed.database)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.close()
+
+
+class _ToStructlog(logging.Handler):
+    """DBOS's warnings as our log events; of an exception only the type, as its words may be personal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0] if record.exc_info else None
+        log.log(
+            record.levelno,
+            "dbos_message",
+            message=record.getMessage(),
+            error=error.__name__ if error else None,
+        )
+
+
+def _route_dbos_log() -> None:
+    logger = logging.getLogger("dbos")
+    logger.handlers = [_ToStructlog()]
+    logger.propagate = False
