@@ -1,4 +1,4 @@
-"""A real Redis for tests: `redis_url` is an empty one, `own_redis` one that a test may kill and start again."""
+"""A real Redis for tests: `redis_url` is an empty one, `own_redis` one that a test may kill and restart."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Become another program, which ends with its parent: `python launch.py PARENT_PID PROGRAM ARG...`.
 
-Linux only. The kernel sends the signal when the thread that started this process ends, however it ends (prctl,
-section 2, PR_SET_PDEATHSIG; the setting survives exec). It is set here, in a process of its own, because code between
-fork and exec of a process with threads can deadlock.
+Linux only. The kernel sends the signal when the thread that started this process ends, however it ends
+(prctl(2), PR_SET_PDEATHSIG; the setting survives exec). It is set here, in a process of its own, because code
+between fork and exec of a process with threads can deadlock.
 """
 
 from __future__ import annotations

@@ -133,9 +133,11 @@ class RedisLink:
             await asyncio.sleep(pause)
             try:
                 wire = await self._open()
-            except AuthenticationError as error:
-                raise StoreUnavailable(f"Redis at {self._where} refuses the login of redis.url") from error
             except (RedisError, OSError) as error:
+                if isinstance(error.__cause__ or error, AuthenticationError):  # wrapped on a unix socket
+                    raise StoreUnavailable(
+                        f"Redis at {self._where} refuses the login of redis.url"
+                    ) from error
                 failure = error
             else:
                 log.info("redis_connected", redis=self._where)
