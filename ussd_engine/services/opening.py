@@ -24,7 +24,6 @@ from ussd_engine.ports import (
     Rejected,
     Unknown,
 )
-
 from ussd_engine.services.workflows import StepFailed
 
 if TYPE_CHECKING:
