@@ -23,6 +23,7 @@ from ussd_engine.errors import (
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
+from ussd_engine.services.profile import Profiles
 from ussd_engine.services.subscription import OperationPending, RegisterSubscription, Subscriptions
 
 
@@ -47,11 +48,14 @@ Handler = Callable[[Invocation], Awaitable[Result]]
 class Actions:
     """The handlers behind `action_specs.SPECS`."""
 
-    def __init__(self, subscriptions: Subscriptions, accounts: Accounts) -> None:
+    def __init__(self, subscriptions: Subscriptions, accounts: Accounts, profiles: Profiles) -> None:
         self._subscriptions = subscriptions
         self._accounts = accounts
+        self._profiles = profiles
         self._handlers: Mapping[str, Handler] = {
             "subscription.check": self._check,
+            "subscription.profile": self._profile,
+            "subscription.language": self._language,
             "subscription.register": self._register,
             "account.open": self._open,
         }
@@ -72,6 +76,28 @@ class Actions:
         if found.language is not None and found.status in {"subscribed", "pending_approval"}:
             return Result(found.status, {"language": found.language})
         return Result(found.status)
+
+    async def _profile(self, invocation: Invocation) -> Result:
+        found = await self._profiles.get(invocation.text("phone"))
+        if found is None:
+            return Result("not_found")
+        shown = {
+            "first_name": found.first_name,
+            "last_name": found.last_name,
+            "accounts": ", ".join(found.account_numbers),
+        }
+        return Result("found", shown)
+
+    async def _language(self, invocation: Invocation) -> Result:
+        changed = await self._profiles.set_language(
+            invocation.workflow_id,
+            invocation.text("phone"),
+            invocation.text("language"),
+            wait_s=invocation.wait_s,
+        )
+        if changed is None:
+            return Result("pending")
+        return Result("changed" if changed else "not_found")
 
     async def _register(self, invocation: Invocation) -> Result:
         request = RegisterSubscription(

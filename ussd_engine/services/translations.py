@@ -41,8 +41,10 @@ class Translations:
         self._flows = {flow.flow: _by_language(flow) for flow in flows}
 
     @property
-    def languages(self) -> frozenset[str]:
-        return frozenset(language for texts in self._flows.values() for language in texts)
+    def languages(self) -> tuple[str, ...]:
+        """All languages of the flows, the default first."""
+        others = {language for texts in self._flows.values() for language in texts} - {self.default_language}
+        return (self.default_language, *sorted(others))
 
     def fetch(self, language: str | None, flow: str | None, keys: Sequence[str] | None) -> TranslationSet:
         """The texts of one flow or of all, only those with `keys` when given. Raises UnknownFlow."""
