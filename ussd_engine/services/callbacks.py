@@ -16,6 +16,7 @@ import structlog
 
 from ussd_engine.errors import SessionConflict, SessionCorrupt, StoreUnavailable
 from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
@@ -261,13 +262,8 @@ class Callbacks:
 
     def _report(self, error: Exception, callback: Callback) -> None:
         error_id = os.urandom(6).hex()
-        log.error(
-            "callback_failed",
-            error_id=error_id,
-            code=getattr(error, "code", type(error).__name__),
-            session=self._shown(callback),
-            exc_info=error,
-        )
+        session = self._shown(callback)
+        log.error("callback_failed", error_id=error_id, session=session, **describe(error))
 
     def _sorry(self, turn: _Turn) -> Screen:
         """The polite end, in the language of the session where it is known."""
