@@ -1,0 +1,161 @@
+"""The four JSON routes under /api/v1/ussd: key, body, service, answer.
+
+A registration that is not finished within the deadline is answered 202 and goes on by itself; the same
+Idempotency-Key asks for its outcome later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import structlog
+
+from ussd_engine.services.accounts import OpenAccountRequest
+from ussd_engine.services.subscription import OperationPending, RegisterSubscription
+from ussd_engine.web.answers import answer, request_id
+from ussd_engine.web.api_models import (
+    AccountAnswer,
+    AccountRequest,
+    CheckRequest,
+    PendingAnswer,
+    Reading,
+    RegisteredAnswer,
+    SubscriptionAnswer,
+    SubscriptionRequest,
+    TranslationsAnswer,
+    TranslationsRequest,
+)
+from ussd_engine.web.problems import Problem
+from ussd_engine.web.reading import read
+from ussd_engine.web.security import authorised
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from pydantic import BaseModel
+
+    from ussd_engine.ports import Clock
+    from ussd_engine.services.accounts import Accounts
+    from ussd_engine.services.idempotency import IdempotencyKeys
+    from ussd_engine.services.subscription import Subscriptions
+    from ussd_engine.services.translations import Translations
+    from ussd_engine.web.reading import AnyRequest
+
+PREFIX = "/api/v1/ussd"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """`languages` are those of the flows, the default first; `region` completes national phone numbers."""
+
+    key: str = field(repr=False)
+    region: str
+    languages: tuple[str, ...]
+    max_body_bytes: int
+    answer_deadline_s: float
+    clock: Clock
+    subscriptions: Subscriptions
+    accounts: Accounts
+    idempotency: IdempotencyKeys
+    translations: Translations
+
+    async def check_subscription(self, request: web.Request) -> web.Response:
+        asked = await self._read(request, CheckRequest)
+        found = await self.subscriptions.check(asked.phone_number)
+        return _answer(
+            request,
+            200,
+            SubscriptionAnswer(
+                status=found.status,
+                subscribed=found.subscribed,
+                exists_on_cbs=found.exists_on_cbs,
+                language=found.language,
+                customer_id=found.customer_id,
+                user_id=found.user_id,
+            ),
+        )
+
+    async def register_subscription(self, request: web.Request) -> web.Response:
+        asked = await self._read(request, SubscriptionRequest)
+        workflow_id = await self._workflow_id(request, "subscription/register", asked)
+        wanted = RegisterSubscription(
+            phone_number=asked.phone_number,
+            date_of_birth=asked.date_of_birth,
+            language=asked.language or self.languages[0],
+            channel="api",
+        )
+        done = await self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+        if isinstance(done, OperationPending):
+            return _answer(request, 202, PendingAnswer(operation_id=done.operation_id))
+        registered = RegisteredAnswer(
+            customer_id=done.customer_id, user_id=done.user_id, change_id=done.change_id
+        )
+        return _answer(request, 201, registered)
+
+    async def register_account(self, request: web.Request) -> web.Response:
+        asked = await self._read(request, AccountRequest)
+        workflow_id = await self._workflow_id(request, "account/register", asked)
+        wanted = OpenAccountRequest(
+            phone_number=asked.phone_number,
+            first_name=asked.first_name,
+            last_name=asked.last_name,
+            date_of_birth=asked.date_of_birth,
+            language=asked.language or self.languages[0],
+            national_id=asked.national_id,
+            gender=asked.gender,
+            product=asked.product,
+            channel="api",
+        )
+        done = await self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+        if isinstance(done, OperationPending):
+            return _answer(request, 202, PendingAnswer(operation_id=done.operation_id))
+        opened = AccountAnswer(
+            account_number=done.account_number, customer_id=done.customer_id, change_id=done.change_id
+        )
+        return _answer(request, 201, opened)
+
+    async def fetch_translations(self, request: web.Request) -> web.Response:
+        asked = await self._read(request, TranslationsRequest)
+        found = self.translations.fetch(asked.language, asked.flow, asked.keys)
+        return _answer(
+            request,
+            200,
+            TranslationsAnswer(
+                language=found.language,
+                version=found.version,
+                fallback=found.fallback,
+                translations=dict(found.translations),
+            ),
+        )
+
+    async def _read(self, request: web.Request, model: type[AnyRequest]) -> AnyRequest:
+        """The key is checked before anything is read; a request without it costs us nothing."""
+        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+        if not authorised(request.headers.get("Authorization", ""), self.key):
+            detail = "Send the API key as 'Authorization: Bearer KEY'."
+            raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+        against = Reading(self.region, self.languages, self.clock.now().date())
+        return await read(request, model, against, self.max_body_bytes)
+
+    async def _workflow_id(self, request: web.Request, route: str, asked: BaseModel) -> str:
+        keys = request.headers.getall(IDEMPOTENCY_HEADER, [])
+        if not keys:
+            return f"api-{uuid4().hex}"
+        if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
+            detail = f"Send one {IDEMPOTENCY_HEADER} of 1 to 255 visible ASCII characters."
+            raise Problem(400, "invalid_idempotency_key", detail)
+        return await self.idempotency.workflow_id(route, keys[0], _fingerprint(asked))
+
+
+def _fingerprint(asked: BaseModel) -> bytes:
+    """The meaning of a body: the same for another layout, order or spelling of the phone number."""
+    return hashlib.sha256(asked.model_dump_json().encode()).digest()
+
+
+def _answer(request: web.Request, status: int, body: BaseModel) -> web.Response:
+    return answer(request, status, body.model_dump_json().encode())

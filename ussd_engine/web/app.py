@@ -1,0 +1,56 @@
+"""The web application, put together from services that are built already. Nothing here is global."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from ussd_engine.web import openapi
+from ussd_engine.web.api_v1 import PREFIX
+from ussd_engine.web.callbacks import callback_route, events_route
+from ussd_engine.web.health import healthz, readyz_route
+from ussd_engine.web.problems import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ussd_engine.ports import Gateway
+    from ussd_engine.services.callbacks import Callbacks
+    from ussd_engine.web.api_v1 import Api
+    from ussd_engine.web.health import Check
+
+SHUTDOWN_S = 30.0
+"""Longer than the longest answer (api.answer_deadline_s, 25 s by default), so that a stop cuts none off."""
+
+
+def build_app(
+    *, api: Api, gateways: Mapping[str, Gateway], callbacks: Callbacks, checks: Mapping[str, Check]
+) -> web.Application:
+    """`gateways` by instance name, which is the path; `checks` are what /readyz asks, by name."""
+    app = web.Application(middlewares=[guard], client_max_size=api.max_body_bytes)
+    for name, gateway in gateways.items():
+        # a fixed path per instance: found by one look into a dict, and an unknown name is no route at all
+        app.router.add_post(f"/ussd/{name}", callback_route(gateway, callbacks, api.max_body_bytes))
+        app.router.add_post(f"/ussd/{name}/events", events_route(gateway, callbacks, api.max_body_bytes))
+    app.router.add_post(f"{PREFIX}/subscription/check", api.check_subscription)
+    app.router.add_post(f"{PREFIX}/subscription/register", api.register_subscription)
+    app.router.add_post(f"{PREFIX}/account/register", api.register_account)
+    app.router.add_post(f"{PREFIX}/translations/fetch", api.fetch_translations)
+    app.router.add_get(f"{PREFIX}/openapi.json", openapi.route())
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz_route(checks))
+    return app
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """For serving, without an access log: it would hold the secret paths of the gateways."""
+    return web.AppRunner(app, access_log=None, logger=_protocol_log(), shutdown_timeout=SHUTDOWN_S)
+
+
+def _protocol_log() -> logging.Logger:
+    """The server's own log quotes bytes that could not be read as HTTP; they may be anybody's PIN."""
+    protocol_log = logging.Logger(f"{__name__}.protocol")  # noqa: LOG001 - one of its own, set up here alone
+    protocol_log.addHandler(logging.NullHandler())
+    return protocol_log
