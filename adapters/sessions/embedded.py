@@ -62,6 +62,13 @@ class EmbeddedRedis:
             raise RuntimeError("the embedded Redis is not started")
         return f"unix://{quote(str(self._socket))}"
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server; another one after it was started again."""
+        if self._process is None:
+            raise RuntimeError("the embedded Redis is not started")
+        return self._process.pid
+
     async def start(self) -> None:
         """Return when the server answers.
 
@@ -89,15 +96,20 @@ class EmbeddedRedis:
             await asyncio.wait({self._supervisor})
             self._supervisor = None
         await self._end_process()
-        if self._socket is not None:
-            self._socket.unlink(missing_ok=True)
-            if self._socket.parent != self._folder:
-                with contextlib.suppress(OSError):
-                    self._socket.parent.rmdir()
-            self._socket = None
+        self._process = None
+        self._remove_socket()
         if self._owner_lock is not None:
             os.close(self._owner_lock)
             self._owner_lock = None
+
+    def _remove_socket(self) -> None:
+        if self._socket is None:
+            return
+        with contextlib.suppress(OSError):  # what is left is taken over by the next start
+            self._socket.unlink(missing_ok=True)
+            if self._socket.parent != self._folder:
+                self._socket.parent.rmdir()
+        self._socket = None
 
     def _prepare_folder(self) -> None:
         try:
