@@ -298,7 +298,7 @@ async def test_locked_file_is_not_a_definite_answer(open_sandbox: OpenSandbox, t
     await patient.opened_count()
     await bank.opened_count()
     other = sqlite3.connect(tmp_path / "bank.sqlite", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN EXCLUSIVE")
     assert isinstance(await open_at(bank, NEW), Unknown)
     assert await patient.search_by_phone(NEW) == NotFound()
     other.execute("ROLLBACK")
