@@ -1,0 +1,51 @@
+# make run | make test: each does its own set-up. `make lint` only looks, `make fmt` writes.
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+PATHS := ussd_engine adapters tests
+
+.PHONY: run test install lint type fmt cov bench
+.DEFAULT_GOAL := run
+
+run: $(INSTALLED)
+	@exec $(PY) -m ussd_engine serve --config config.yaml
+
+test: $(INSTALLED)
+	@$(PY) -m pytest
+
+install: $(INSTALLED)
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+
+type: $(INSTALLED)
+	$(PY) -m mypy
+
+fmt: $(INSTALLED)
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+cov: $(INSTALLED)
+	$(PY) -m pytest --cov --cov-report=term-missing:skip-covered
+
+bench: $(INSTALLED)
+	@$(PY) -m tests.bench
+
+# Everything but the project itself is pinned with hashes, its build tool included; so the project is installed
+# without looking for anything. A set-up that was cut short is done again, as the stamp comes last.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PY) -m pip --version >/dev/null 2>&1 || { \
+	  for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	    $$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	      && exec $$python -m venv --clear .venv; \
+	  done; \
+	  echo "Python 3.11 or newer with its venv module is needed, and none is on PATH." >&2; \
+	  echo "Install it (Debian and Ubuntu: python3.11 and python3.11-venv), then run make again." >&2; \
+	  exit 1; \
+	}
+	@echo "Installing into .venv; the first time takes a minute or two."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
