@@ -1,0 +1,291 @@
+"""The services over their real parts, in one folder, with delays that suit a test."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from adapters.cbs.sandbox import SandboxBank
+from adapters.events.memory import MemoryEvents
+from adapters.sms.console import ConsoleSms
+from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable
+from ussd_engine.flow.sms_templates import parse_templates
+from ussd_engine.flow.source import read
+from ussd_engine.platform.database import Database
+from ussd_engine.platform.migrate import migrate
+from ussd_engine.platform.reference import ensure_reference_data
+from ussd_engine.sealing import KeyRing
+from ussd_engine.services.accounts import Accounts, OpenAccountRequest
+from ussd_engine.services.admission import Admission
+from ussd_engine.services.approvals import Approvals
+from ussd_engine.services.backoff import Backoff
+from ussd_engine.services.notifications import Notifications
+from ussd_engine.services.opening import Opening
+from ussd_engine.services.operations import Operations
+from ussd_engine.services.subscription import RegisterSubscription, Subscriptions
+from ussd_engine.services.workflows import Workflows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ussd_engine.ports import (
+        Clock,
+        CoreBanking,
+        Event,
+        Events,
+        Found,
+        Holder,
+        NewAccount,
+        NotFound,
+        OpenOutcome,
+        Sms,
+        SmsAccepted,
+        SmsSender,
+    )
+
+SMS_FILE = Path(__file__).parents[2] / "flows" / "sms.yaml"
+KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
+BANK_TIMEOUT_S = 0.4
+RECONCILE = Backoff(first_delay_s=0.05, factor=1.5, max_delay_s=0.2, give_up_after_s=20)
+RETRY = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.3)
+PERSIST = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.5)
+BORN = date(1990, 1, 15)
+
+
+class WallClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass
+class Script:
+    """Answers for one phone number, in order; an exception is raised. The last one stays."""
+
+    search: list[Any] = field(default_factory=list)
+    details: list[Any] = field(default_factory=list)
+    open: list[Any] = field(default_factory=list)
+    find: list[Any] = field(default_factory=list)
+    keys: list[tuple[str, str]] = field(default_factory=list)
+
+    @staticmethod
+    def next(answers: list[Any]) -> Any:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class ScriptedBank:
+    """The sandbox bank, except for the phone numbers that a test wrote a script for."""
+
+    def __init__(self, real: CoreBanking) -> None:
+        self.real = real
+        self.scripts: dict[str, Script] = {}
+        self._phones: dict[str, str] = {}
+
+    async def search_by_phone(self, phone_number: str) -> Found | NotFound:
+        script = self.scripts.get(phone_number)
+        if script and script.search:
+            return script.next(script.search)  # type: ignore[no-any-return] - a script holds what the test put in
+        return await self.real.search_by_phone(phone_number)
+
+    async def account_details(self, customer_ref: str) -> Holder | NotFound:
+        script = self.scripts.get(customer_ref)
+        if script and script.details:
+            return script.next(script.details)  # type: ignore[no-any-return] - as above
+        return await self.real.account_details(customer_ref)
+
+    async def open_account(
+        self, request: NewAccount, *, idempotency_key: str, external_id: str
+    ) -> OpenOutcome:
+        self._phones[external_id] = request.phone_number
+        script = self.scripts.get(request.phone_number)
+        if script and script.open:
+            script.keys.append((idempotency_key, external_id))
+            return script.next(script.open)  # type: ignore[no-any-return] - as above
+        return await self.real.open_account(
+            request, idempotency_key=idempotency_key, external_id=external_id
+        )
+
+    async def find_opening(self, external_id: str) -> OpenOutcome | NotFound:
+        script = self.scripts.get(self._phones.get(external_id, ""))
+        if script and script.find:
+            return script.next(script.find)  # type: ignore[no-any-return] - as above
+        return await self.real.find_opening(external_id)
+
+    async def close(self) -> None:
+        await self.real.close()
+
+
+class MoodySms:
+    """The console sender, failing for a number as often as a test asked for."""
+
+    def __init__(self, real: SmsSender) -> None:
+        self.real = real
+        self.unavailable: dict[str, int] = {}
+        self.rejected: set[str] = set()
+
+    async def send(self, sms: Sms) -> SmsAccepted:
+        if self.unavailable.get(sms.phone_number, 0) > 0:
+            self.unavailable[sms.phone_number] -= 1
+            raise SmsUnavailable("the sender is down for this test")
+        if sms.phone_number in self.rejected:
+            raise SmsRejected("the sender refuses this number for this test")
+        return await self.real.send(sms)
+
+    async def close(self) -> None:
+        await self.real.close()
+
+
+class MoodyEvents(MemoryEvents):
+    """The feed, failing as often as a test asked for."""
+
+    failures = 0
+
+    async def publish(self, event: Event) -> None:
+        if self.failures > 0:
+            self.failures -= 1
+            raise StoreUnavailable("the feed is down for this test")
+        await super().publish(event)
+
+
+@dataclass
+class Parts:
+    database: Database
+    workflows: Workflows
+    operations: Operations
+    subscriptions: Subscriptions
+    accounts: Accounts
+    sandbox: SandboxBank
+    bank: ScriptedBank
+    console: ConsoleSms
+    sms: MoodySms
+    events: MoodyEvents
+
+    async def open(self, workflow_id: str, phone: str, *, wait_s: float = 5.0, **changes: Any) -> Any:
+        return await self.accounts.register(workflow_id, opening(phone, **changes), wait_s=wait_s)
+
+    async def register(
+        self, workflow_id: str, phone: str, born: date = BORN, *, wait_s: float = 5.0, language: str = "en"
+    ) -> Any:
+        request = RegisterSubscription(phone, born, language, "api")
+        return await self.subscriptions.register(workflow_id, request, wait_s=wait_s)
+
+    async def rows(self, sql: str, **values: Any) -> list[Any]:
+        async with self.database.read() as connection:
+            return list((await connection.execute(text(sql), values)).all())
+
+    async def one(self, sql: str, **values: Any) -> Any:
+        (row,) = await self.rows(sql, **values)
+        return row
+
+    async def state(self, phone: str, kind: str = "account.open") -> str:
+        sql = "SELECT state FROM operations WHERE phone_number = :phone AND kind = :kind"
+        rows = await self.rows(sql + " ORDER BY created_at DESC", phone=phone, kind=kind)
+        return str(rows[0].state) if rows else "none"
+
+    async def texts(self, phone: str) -> list[str]:
+        return [sms.text for sms in await self.console.sent(phone)]
+
+    async def text_comes(self, phone: str) -> str:
+        """The one SMS that this number gets."""
+        await eventually(lambda: self._has_text(phone))
+        (only,) = await self.texts(phone)
+        return only
+
+    async def _has_text(self, phone: str) -> bool:
+        return bool(await self.texts(phone))
+
+
+def opening(phone: str, **changes: Any) -> OpenAccountRequest:
+    fields: dict[str, Any] = {
+        "first_name": "Ann",
+        "last_name": "Sample",
+        "date_of_birth": date(1991, 2, 3),
+        "language": "en",
+        "national_id": f"ID{phone}",
+        "gender": None,
+        "product": None,
+        "channel": "ussd",
+    }
+    return OpenAccountRequest(phone_number=phone, **{**fields, **changes})
+
+
+async def eventually(happened: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it has happened; a test that waits for ever has failed."""
+    async with asyncio.timeout(15):
+        while not await happened():
+            await asyncio.sleep(0.02)
+
+
+def build(
+    folder: Path,
+    clock: Clock,
+    bank: CoreBanking,
+    sms: SmsSender,
+    events: Events,
+    *,
+    automatic: frozenset[str] = frozenset({"account.open"}),
+    reconcile: Backoff = RECONCILE,
+    conduct: type[Operations] = Operations,
+) -> tuple[Database, Workflows, Operations, Subscriptions, Accounts]:
+    templates, findings = parse_templates(read(SMS_FILE))
+    assert not findings
+    database = Database(database_url(folder))
+    workflows = Workflows(
+        f"sqlite:///{folder}/workflows.db", KEYS, executor_id="test", application_version="1"
+    )
+    notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, RETRY)
+    operations = conduct(database, KEYS, clock, workflows, notifications, PERSIST)
+    admission = Admission(KEYS, Approvals(KEYS, automatic))
+    made = Opening(database, bank, clock, workflows, reconcile)
+    subscriptions = Subscriptions(database, bank, workflows, operations, admission)
+    accounts = Accounts(database, bank, workflows, operations, made, admission)
+    return database, workflows, operations, subscriptions, accounts
+
+
+def database_url(folder: Path) -> str:
+    return f"sqlite+aiosqlite:///{folder}/platform.db"
+
+
+async def launch(workflows: Workflows, subscriptions: Subscriptions, accounts: Accounts) -> None:
+    await workflows.launch(
+        {"subscription.register": subscriptions.workflow, "account.open": accounts.workflow}
+    )
+
+
+@asynccontextmanager
+async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
+    clock = WallClock()
+    sandbox = SandboxBank(
+        folder / "bank.db", clock, timeout_s=BANK_TIMEOUT_S, slow_s=1.0, approval_s=0.6
+    )
+    console = ConsoleSms(folder / "sms.db", clock, None)
+    bank, sms, events = ScriptedBank(sandbox), MoodySms(console), MoodyEvents()
+    wrap = options.pop("wrap", lambda part: part)
+    await migrate(database_url(folder))
+    built = build(folder, clock, wrap(bank), wrap(sms), wrap(events), **options)
+    database, workflows, operations, subscriptions, accounts = built
+    await ensure_reference_data(database)
+    await launch(workflows, subscriptions, accounts)
+    try:
+        yield Parts(
+            database, workflows, operations, subscriptions, accounts, sandbox, bank, console, sms, events
+        )
+    finally:
+        await workflows.close()
+        await database.close()
+        await bank.close()
+        await sms.close()

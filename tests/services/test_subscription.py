@@ -1,0 +1,165 @@
+"""Who a caller is, and the gate that an existing customer of the bank passes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+
+from tests.services.parts import BORN, Script
+from ussd_engine.errors import AlreadySubscribed, BankUnavailable, CustomerNotFound, IdentityNotVerified
+from ussd_engine.ports import Found, Holder, NotFound
+from ussd_engine.services.subscription import OperationPending, Registered, same_date_of_birth
+
+if TYPE_CHECKING:
+    from tests.services.parts import Parts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def holder(ref: str, phone: str, born: date | None = BORN) -> Holder:
+    return Holder(
+        customer_ref=ref,
+        first_name="Max",
+        last_name="Sample",
+        phone_number=phone,
+        date_of_birth=born,
+        national_id="NID-1",
+        gender="male",
+        email="max@sample.example",
+        account_numbers=(f"{ref}-1", f"{ref}-2"),
+    )
+
+
+def script(parts: Parts, ref: str, phone: str, born: date | None = BORN) -> None:
+    parts.bank.scripts[phone] = Script(search=[Found(ref)])
+    parts.bank.scripts[ref] = Script(details=[holder(ref, phone, born)])
+
+
+async def test_an_existing_customer_registers_and_waits_for_approval(parts: Parts) -> None:
+    """The right date of birth links user and customer, fills them from the bank, and stages the user."""
+    phone = "+254700000001"
+    assert (await parts.subscriptions.check(phone)).status == "existing_customer"
+    with pytest.raises(IdentityNotVerified):
+        await parts.register("wrong-1", phone, date(1990, 1, 16))
+    done = await parts.register("right-1", phone, language="sw")
+    assert isinstance(done, Registered)
+    assert await parts.register("right-1", phone, language="sw") == done
+    user = await parts.one(
+        "SELECT u.status, u.language, r.name AS role, p.first_name, p.source FROM users u JOIN roles r"
+        " ON r.id = u.role_id JOIN profiles p ON p.customer_id = u.customer_id WHERE u.id = :id",
+        id=done.user_id,
+    )
+    assert tuple(user) == ("pending", "sw", "USSD Role", "Jane", "bank")
+    change = await parts.one("SELECT * FROM staged_changes WHERE id = :id", id=done.change_id)
+    assert (change.state, change.maker, change.checker) == ("pending", "api", None)
+    kinds = await parts.rows("SELECT kind FROM contacts WHERE customer_id = :id", id=done.customer_id)
+    assert sorted(row.kind for row in kinds) == ["email", "phone"]
+    accounts = await parts.rows("SELECT source FROM accounts WHERE customer_id = :id", id=done.customer_id)
+    assert [row.source for row in accounts] == ["bank"]
+    status = await parts.subscriptions.check(phone)
+    assert (status.status, status.subscribed, status.exists_on_cbs) == ("pending_approval", False, True)
+    assert (status.customer_id, status.user_id) == (done.customer_id, done.user_id)
+    assert await parts.texts(phone) == []
+    with pytest.raises(AlreadySubscribed):
+        await parts.register("right-2", phone)
+
+
+async def test_wrong_and_absent_birth_dates_are_refused_alike(parts: Parts) -> None:
+    """A caller cannot tell from the answer whether the bank holds a date of birth at all."""
+    script(parts, "REF-20", "+254711000020")
+    words = set()
+    for id_, phone in (("absent", "+254700000002"), ("wrong", "+254711000020")):
+        with pytest.raises(IdentityNotVerified) as refusal:
+            await parts.register(id_, phone, date(1980, 1, 1))
+        words.add(str(refusal.value))
+    assert len(words) == 1
+    assert await parts.rows("SELECT 1 FROM customers WHERE id IN (SELECT customer_id FROM identities"
+                            " WHERE value IN ('REF-20', '+254700000002'))") == []
+
+
+@pytest.mark.parametrize("given", [date(1, 1, 1), date(1990, 1, 15), date(9999, 12, 31)])
+async def test_an_absent_birth_date_never_matches(given: date) -> None:
+    """No date that a caller can give equals the one that the bank does not have."""
+    assert not same_date_of_birth(None, given)
+
+
+async def test_a_phone_number_that_the_bank_does_not_know_cannot_register(parts: Parts) -> None:
+    """There is nothing to register, and the number is new to the check as well."""
+    with pytest.raises(CustomerNotFound):
+        await parts.register("unknown", "+254711000021")
+    assert (await parts.subscriptions.check("+254711000021")).status == "new_customer"
+
+
+async def test_a_customer_that_vanished_between_two_answers_is_not_found(parts: Parts) -> None:
+    """The bank may find a number and then not know the customer: that is no customer."""
+    parts.bank.scripts["+254711000022"] = Script(search=[Found("REF-22")])
+    parts.bank.scripts["REF-22"] = Script(details=[NotFound()])
+    with pytest.raises(CustomerNotFound):
+        await parts.register("vanished", "+254711000022")
+
+
+async def test_an_unavailable_bank_is_said_to_be_unavailable(parts: Parts) -> None:
+    """Neither check nor registration guesses when the bank does not answer."""
+    with pytest.raises(BankUnavailable):
+        await parts.subscriptions.check("+254700000004")
+    with pytest.raises(BankUnavailable):
+        await parts.register("down-1", "+254700000004")
+    parts.bank.scripts["+254711000023"] = Script(search=[Found("REF-23")])
+    parts.bank.scripts["REF-23"] = Script(details=[BankUnavailable("down")])
+    with pytest.raises(BankUnavailable):
+        await parts.register("down-2", "+254711000023")
+
+
+async def test_a_slow_bank_makes_a_promise_that_is_kept(parts: Parts) -> None:
+    """Who cannot wait hears by SMS that the registration failed, without a word about why."""
+    phone = "+254700000003"
+    told = await parts.register("slow", phone, wait_s=0.1)
+    assert isinstance(told, OperationPending)
+    assert await parts.text_comes(phone) == (
+        "Acme Bank could not complete your registration. Please dial again or visit a branch."
+    )
+
+
+async def test_two_registrations_of_one_phone_at_once_make_one_user(parts: Parts) -> None:
+    """Ten requests with ids of their own share one registration, or are told that it exists."""
+    phone = "+254711000024"
+    script(parts, "REF-24", phone)
+    answers = await asyncio.gather(
+        *(parts.register(f"both-{i}", phone) for i in range(10)), return_exceptions=True
+    )
+    done = {a for a in answers if isinstance(a, Registered)}
+    assert len(done) == 1
+    assert all(isinstance(a, Registered | AlreadySubscribed) for a in answers)
+
+
+async def test_two_phones_of_one_bank_customer_are_one_user(parts: Parts) -> None:
+    """A second phone of a customer who registered already is refused, and gets no access of its own."""
+    script(parts, "REF-25", "+254711000025")
+    script(parts, "REF-25", "+254711000026")
+    assert isinstance(await parts.register("phone-a", "+254711000025"), Registered)
+    with pytest.raises(AlreadySubscribed):
+        await parts.register("phone-b", "+254711000026")
+    assert (await parts.subscriptions.check("+254711000026")).status == "existing_customer"
+
+
+async def test_a_number_under_another_phone_type_finds_its_customer(parts: Parts) -> None:
+    """A wallet number belongs to its customer, unless it is somebody's primary phone."""
+    script(parts, "REF-27", "+254711000027")
+    script(parts, "REF-28", "+254711000028")
+    first = await parts.register("wallet-a", "+254711000027")
+    second = await parts.register("wallet-b", "+254711000028")
+    insert = (
+        "INSERT INTO identities (id, customer_id, type, value, created_at)"
+        " VALUES (:id, :customer, 'wallet', :value, '2030-01-01 00:00:00')"
+    )
+    async with parts.database.write() as connection:
+        for number in ("+254711000029", "+254711000028"):
+            await connection.execute(
+                text(insert), {"id": f"w{number}", "customer": first.customer_id, "value": number}
+            )
+    assert (await parts.subscriptions.check("+254711000029")).customer_id == first.customer_id
+    assert (await parts.subscriptions.check("+254711000028")).customer_id == second.customer_id
