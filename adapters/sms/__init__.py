@@ -1,0 +1,1 @@
+"""SMS senders: one file per sender, each an implementation of port `SmsSender`."""
