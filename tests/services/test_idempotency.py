@@ -1,0 +1,61 @@
+"""Idempotency keys of the API."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.services.parts import KEYS, WallClock, database_url
+from ussd_engine.errors import IdempotencyKeyReused
+from ussd_engine.platform.database import Database
+from ussd_engine.platform.migrate import migrate
+from ussd_engine.services.idempotency import IdempotencyKeys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest_asyncio.fixture
+async def used(tmp_path: Path) -> AsyncIterator[IdempotencyKeys]:
+    await migrate(database_url(tmp_path))
+    database = Database(database_url(tmp_path))
+    yield IdempotencyKeys(database, KEYS, WallClock())
+    await database.close()
+
+
+async def test_a_key_and_body_name_one_workflow(used: IdempotencyKeys) -> None:
+    """The same request names the same workflow, at once or later; another key or route another one."""
+    ids = await asyncio.gather(*(used.workflow_id("open", "key-1", b"body") for _ in range(50)))
+    assert len(set(ids)) == 1
+    assert await used.workflow_id("open", "key-2", b"body") not in ids
+    assert await used.workflow_id("register", "key-1", b"body") not in ids
+
+
+async def test_a_key_with_another_body_is_refused(used: IdempotencyKeys) -> None:
+    """A key stands for its first body; who sends another is told, and the first still works."""
+    first = await used.workflow_id("open", "key-1", b"body")
+    with pytest.raises(IdempotencyKeyReused):
+        await used.workflow_id("open", "key-1", b"other")
+    assert await used.workflow_id("open", "key-1", b"body") == first
+
+
+async def test_of_two_bodies_at_once_one_wins(used: IdempotencyKeys) -> None:
+    """Twenty bodies race for one key: one gets the workflow, all others are refused."""
+    racing = (used.workflow_id("open", "key-1", bytes([i])) for i in range(20))
+    answers = await asyncio.gather(*racing, return_exceptions=True)
+    assert sum(isinstance(answer, str) for answer in answers) == 1
+    assert sum(isinstance(answer, IdempotencyKeyReused) for answer in answers) == 19
+
+
+async def test_neither_key_nor_body_is_stored(used: IdempotencyKeys, tmp_path: Path) -> None:
+    """The files of the database hold digests only."""
+    await used.workflow_id("open", "a-secret-key", b"+254711000060")
+    for name in ("platform.db", "platform.db-wal"):
+        content = (tmp_path / name).read_bytes()
+        assert b"a-secret-key" not in content
+        assert b"254711000060" not in content
+        assert b"+254711000060".hex().encode() not in content

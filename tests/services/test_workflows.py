@@ -1,0 +1,184 @@
+"""Durable workflows: joined, announced, interrupted and resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.services.parts import KEYS
+from ussd_engine.errors import BankUnavailable
+from ussd_engine.sealing import KeyRing, SealBroken
+from ussd_engine.services.backoff import Backoff
+from ussd_engine.services.workflows import SealedJson, StepFailed, Workflows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from ussd_engine.services.workflows import Body, Json
+
+
+@asynccontextmanager
+async def launched(folder: Path, **bodies: Body) -> AsyncIterator[Workflows]:
+    workflows = make(folder)
+    await workflows.launch(bodies)
+    try:
+        yield workflows
+    finally:
+        await workflows.close()
+
+
+def make(folder: Path) -> Workflows:
+    return Workflows(f"sqlite:///{folder}/w.db", KEYS, executor_id="test", application_version="1")
+
+
+async def test_what_was_interrupted_is_resumed_without_its_finished_steps(tmp_path: Path) -> None:
+    """A closed process stops in the middle; the next one runs only what has no result yet."""
+    ran: list[str] = []
+    workflows = make(tmp_path)
+    asleep = asyncio.Event()
+
+    def bodies(pause: float) -> dict[str, Body]:
+        async def work(payload: Json) -> Json:
+            await workflows.step("first", lambda: note("first"))
+            asleep.set()
+            await workflows.sleep(pause)
+            await workflows.step("second", lambda: note("second"))
+            return {"sum": payload["n"] + 1}
+
+        return {"work": work}
+
+    async def note(name: str) -> Json:
+        ran.append(name)
+        return {}
+
+    await workflows.launch(bodies(1.0))
+    assert await workflows.run("work", "w-1", {"n": 1}, wait_s=0.1) is None
+    await asleep.wait()
+    await workflows.close()
+    assert ran == ["first"]
+
+    workflows = make(tmp_path)
+    await workflows.launch(bodies(1.0))
+    assert await workflows.run("work", "w-1", {"n": 1}, wait_s=10) == {"sum": 2}
+    assert ran == ["first", "second"]
+    await workflows.close()
+
+
+async def test_many_callers_of_one_id_share_one_run(tmp_path: Path) -> None:
+    """Callers at the same moment start the body once; each hears the announcement, and later the result."""
+    runs: list[int] = []
+    gate = asyncio.Event()
+
+    async def body(payload: Json) -> Json:
+        runs.append(1)
+        workflows.announce({"kind": "pending"})
+        await gate.wait()
+        return {"kind": "done"}
+
+    async with launched(tmp_path, work=body) as workflows:
+        early = await asyncio.gather(*(workflows.run("work", "w-1", {}, wait_s=5) for _ in range(50)))
+        assert early == [{"kind": "pending"}] * 50
+        gate.set()
+        assert await workflows.result("w-1", wait_s=5) in ({"kind": "pending"}, {"kind": "done"})
+
+        async def finished() -> Any:
+            return await workflows.run("work", "w-1", {}, wait_s=5)
+
+        async with asyncio.timeout(5):
+            while await finished() != {"kind": "done"}:
+                await asyncio.sleep(0.01)
+        assert runs == [1]
+
+
+async def test_a_caller_that_goes_away_leaves_the_workflow_running(tmp_path: Path) -> None:
+    """A cancelled request never cancels what it began."""
+    done = asyncio.Event()
+    gate = asyncio.Event()
+
+    async def body(payload: Json) -> Json:
+        await gate.wait()
+        done.set()
+        return {}
+
+    async with launched(tmp_path, work=body) as workflows:
+        caller = asyncio.create_task(workflows.run("work", "w-1", {}, wait_s=5))
+        await asyncio.sleep(0)
+        caller.cancel()
+        gate.set()
+        async with asyncio.timeout(5):
+            await done.wait()
+
+
+async def test_an_unplanned_failure_says_where_and_nothing_personal(tmp_path: Path) -> None:
+    """A step that breaks is logged by type and place; its words, which may be personal, go nowhere."""
+
+    async def breaks() -> Json:
+        raise ValueError("Jane Sample 1990-01-15")
+
+    async def body(payload: Json) -> Json:
+        return await workflows.step("fragile", breaks)
+
+    async with launched(tmp_path, work=body) as workflows:
+        with capture_logs() as logs, pytest.raises(StepFailed, match="step 'fragile' failed: ValueError"):
+            await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=5)
+        with pytest.raises(StepFailed, match="ValueError"):
+            await workflows.run("work", "w-1", {}, wait_s=5)
+    assert "test_workflows.py:" in next(entry["at"] for entry in logs if "at" in entry)
+    assert "Jane" not in str(logs)
+    assert b"Jane" not in (tmp_path / "w.db").read_bytes()
+
+
+async def test_the_machinery_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Start and end print nothing, and warnings of the library come as events without exception texts."""
+
+    async def body(payload: Json) -> Json:
+        return {}
+
+    async with launched(tmp_path, work=body):
+        try:
+            raise ValueError("Jane Sample")
+        except ValueError as error:
+            with capture_logs() as logs:
+                logging.getLogger("dbos").warning("it broke", exc_info=error)
+    assert logs == [
+        {"event": "dbos_message", "log_level": "warning", "message": "it broke", "error": "ValueError"}
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_threads_still_work_after_close(tmp_path: Path) -> None:
+    """The event loop's own thread pool is usable again when the workflows are gone."""
+
+    async def body(payload: Json) -> Json:
+        await workflows.sleep(0.001)
+        return {}
+
+    async with launched(tmp_path, work=body) as workflows:
+        await workflows.run("work", "w-1", {}, wait_s=5)
+    assert await asyncio.to_thread(lambda: 7) == 7
+
+
+def test_stored_data_is_sealed_and_plain() -> None:
+    """What is stored opens only under the key ring; an exception keeps its words only if it is ours."""
+    serializer = SealedJson(KEYS)
+    sealed = serializer.serialize({"args": [{"born": "1990-01-15"}], "kwargs": {}})
+    assert "1990" not in sealed
+    assert serializer.deserialize(sealed) == {"args": [{"born": "1990-01-15"}], "kwargs": {}}
+    other = SealedJson(KeyRing.of(b"i" * 32, {"k1": b"x" * 32}))
+    with pytest.raises(SealBroken):
+        other.deserialize(sealed)
+    foreign = serializer.deserialize(serializer.serialize(ValueError("Jane Sample")))
+    ours = serializer.deserialize(serializer.serialize(BankUnavailable("down")))
+    assert (str(foreign), str(ours)) == ("ValueError", "down")
+
+
+def test_delays_grow_and_end() -> None:
+    """Delays grow by the factor up to the longest, and together never pass the limit."""
+    assert list(Backoff(1, 2, 5, 20).delays()) == [1, 2, 4, 5, 5]
+    assert list(Backoff(1, 2, 5, 0.5).delays()) == []
