@@ -42,7 +42,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     store = RedisSessionStore(request.getfixturevalue("redis_url"), timeout_s=5)
 
     async def poll(key: str) -> None:
-        while await store.load(key) is not None:  # noqa: ASYNC110 - Redis tells nobody
+        while await store.load(key) is not None:
             await asyncio.sleep(0.01)
 
     yield Subject(store, poll)

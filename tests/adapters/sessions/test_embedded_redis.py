@@ -75,7 +75,7 @@ def _runs(pid: int) -> bool:
 
 async def _until_ended(pid: int) -> None:
     async with asyncio.timeout(20):
-        while _runs(pid):  # noqa: ASYNC110 - the end of a stranger's child tells nobody
+        while _runs(pid):
             await asyncio.sleep(0.01)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -118,6 +120,27 @@ async def test_who_waits_behind_a_silent_command_is_served(road: Road) -> None:
     assert await store.load("a") == b"one"
     with pytest.raises(StoreUnavailable):
         await first
+    await store.close()
+
+
+async def test_an_answer_that_came_while_the_loop_stood_still_counts(redis_url: str) -> None:
+    """When the process itself was held up beyond the timeout, the answer that waits in the socket is taken."""
+    store = RedisSessionStore(redis_url, timeout_s=0.1)
+    await store.save("a", b"one", expected=None, ttl_ms=LONG_MS)
+    far, near = socket.socketpair()
+    loop = asyncio.get_running_loop()
+
+    def hold_up() -> None:  # after the loop has looked at its sockets, and before it looks at its timers
+        near.recv(1)
+        time.sleep(0.3)
+
+    with far, near:
+        loop.add_reader(near, hold_up)
+        load = asyncio.create_task(store.load("a"))
+        await asyncio.sleep(0)
+        far.send(b"x")
+        assert await load == b"one"
+        loop.remove_reader(near)
     await store.close()
 
 
