@@ -42,8 +42,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     store = RedisSessionStore(request.getfixturevalue("redis_url"), timeout_s=5)
 
     async def poll(key: str) -> None:
-        while await store.load(key) is not None:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while await store.load(key) is not None:
+                await asyncio.sleep(0.01)
 
     yield Subject(store, poll)
     await store.close()
