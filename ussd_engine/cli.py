@@ -1,0 +1,198 @@
+"""The `ussd` command. Exit status: 0 all well, 1 findings, 2 could not run.
+
+Each command imports what it needs when it runs, so that `check` and `--version` start fast.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from ussd_engine.errors import FlowError, UssdError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from ussd_engine.flow.diagnostic import Diagnostic
+    from ussd_engine.settings import Settings
+
+CONFIG = Path("config.yaml")
+FINDINGS = 1
+COULD_NOT_RUN = 2
+
+app = typer.Typer(
+    name="ussd",
+    help="A USSD engine for feature-phone banking: menus in YAML, a bank behind them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="The settings file. Without it: config.yaml in the current folder, else the defaults.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> None:
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ussd-engine {version('ussd-engine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ussd(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[
+        str | None, typer.Option(help="Listen on this address instead of server.host.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Listen on this port instead of server.port.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    Brings the database up to date first. What is under way when the end comes is answered before it ends.
+    """
+    try:
+        settings = _settings(config)
+        listen = {
+            "host": host or settings.server.host,
+            "port": settings.server.port if port is None else port,
+        }
+        server = settings.server.model_copy(update=listen)
+
+        from ussd_engine.serving import serve as run  # noqa: PLC0415 - see the module
+
+        _run(run(settings.model_copy(update={"server": server}), sys.stdout, config))
+    except UssdError as error:
+        _fail("serve", error)
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="The folder of flows.", show_default=True)] = Path("flows"),
+    form: Annotated[
+        Literal["text", "json", "github"],
+        typer.Option(
+            "--format", help="text for people, json for tools, github for notes beside a change's lines."
+        ),
+    ] = "text",
+) -> None:
+    """Check all flows of a folder, and report everything that is wrong with them.
+
+    Exit status: 0 clean (warnings are shown and do not count), 1 errors found, 2 could not run.
+    """
+    from ussd_engine.flow.diagnostic import InvalidFlows  # noqa: PLC0415 - see the module
+    from ussd_engine.flow.loader import load  # noqa: PLC0415
+    from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
+
+    try:
+        library = load(path, SPECS, str(path))
+    except InvalidFlows as error:
+        _report(error.diagnostics, form, _count(error.diagnostics))
+        raise typer.Exit(FINDINGS) from None
+    except FlowError as error:
+        _fail("check", error)
+    from ussd_engine.runtime.compiler import compile_library  # noqa: PLC0415
+    from ussd_engine.settings_model import Phone  # noqa: PLC0415
+
+    program = compile_library(library, SPECS, Phone().default_region)
+    languages = dict.fromkeys(language for flow in program.flows.values() for language in flow.languages)
+    summary = (
+        f"{path}: {_some(len(program.flows), 'flow')}, "
+        f"{_some(sum(len(flow.nodes) for flow in program.flows.values()), 'state')}, "
+        f"languages {', '.join(languages)}, revision {program.revision}: {_count(library.warnings)}"
+    )
+    _report(library.warnings, form, summary)
+
+
+@app.command()
+def play(
+    config: Config = None,
+    phone: Annotated[str, typer.Option(help="The number that dials, in full.")] = "+254711000000",
+    code: Annotated[str, typer.Option(help="What is dialled.")] = "*384*100#",
+    network: Annotated[str, typer.Option(help="The network's code: it sets the limits.")] = "63902",
+) -> None:
+    """A phone in the terminal, against the same engine and the sandbox bank.
+
+    Keeps its own data in data_dir/play, so nothing that the service holds is touched. Type /help there.
+    """
+    try:
+        settings = _settings(config)
+
+        from ussd_engine.play import Handset  # noqa: PLC0415 - see the module
+        from ussd_engine.play import play as run  # noqa: PLC0415
+
+        _run(run(settings, Handset(phone, network, code), sys.stdin, sys.stdout))
+    except UssdError as error:
+        _fail("play", error)
+
+
+def _settings(config: Path | None) -> Settings:
+    from ussd_engine.settings import load  # noqa: PLC0415 - see the module
+
+    return load(config or (CONFIG if CONFIG.exists() else None), os.environ)
+
+
+def _run(main: Coroutine[None, None, None]) -> None:
+    import asyncio  # noqa: PLC0415 - see the module
+
+    import uvloop  # noqa: PLC0415
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def _report(diagnostics: Sequence[Diagnostic], form: str, summary: str) -> None:
+    from ussd_engine.flow import diagnostic  # noqa: PLC0415 - see the module
+
+    match form:
+        case "json":
+            typer.echo(diagnostic.as_json(diagnostics))
+        case "github":
+            lines = [diagnostic.as_github(diagnostics), summary]
+            typer.echo("\n".join(line for line in lines if line))
+        case _:
+            lines = [diagnostic.as_text(diagnostics), summary]
+            typer.echo("\n".join(line for line in lines if line))
+
+
+def _count(diagnostics: Sequence[Diagnostic]) -> str:
+    errors = sum(found.severity == "error" for found in diagnostics)
+    counts = [(errors, "error"), (len(diagnostics) - errors, "warning")]
+    return ", ".join(_some(count, word) for count, word in counts if count) or "no findings"
+
+
+def _some(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _fail(command: str, error: UssdError) -> NoReturn:
+    typer.echo(f"ussd {command} could not run:\n{error}", err=True)
+    raise typer.Exit(COULD_NOT_RUN) from None

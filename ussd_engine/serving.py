@@ -1,0 +1,120 @@
+"""`ussd serve`: the service from start to end, and what it tells the person who started it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
+
+from ussd_engine import logs
+from ussd_engine.bootstrap import Engine, running
+from ussd_engine.errors import SettingsError
+from ussd_engine.web.api_v1 import PREFIX
+from ussd_engine.web.app import runner
+
+if TYPE_CHECKING:
+    from ussd_engine.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+SAMPLE_PHONE = "+254711000000"
+SAMPLE_NETWORK = "63902"
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown to a person, never bound
+"""An address that means all of them, to one that can be typed."""
+
+
+async def serve(settings: Settings, out: TextIO, config: Path | None) -> None:
+    """Run until SIGINT or SIGTERM. Raises UssdError, with what to do, when the service cannot start."""
+    logs.configure(settings.logging.level, settings.logging.format)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with running(settings) as engine:
+            await _listen(engine, stop, out, config)
+    except SQLAlchemyError as error:
+        raise SettingsError(
+            f"a database cannot be used ({type(error).__name__}): look at database.url and workflows.url"
+        ) from error
+    except OSError as error:
+        raise SettingsError(f"the service cannot start: {error}") from error
+
+
+async def _listen(engine: Engine, stop: asyncio.Event, out: TextIO, config: Path | None) -> None:
+    server, http = engine.settings.server, runner(engine.app)
+    await http.setup()
+    try:
+        try:
+            await web.TCPSite(http, server.host, server.port).start()
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {server.host}:{server.port} ({error.strerror}): "
+                "end what uses it, or take another with --port or USSD__SERVER__PORT"
+            ) from error
+        log.info("service_started", revision=engine.program.revision)
+        if not stop.is_set():
+            print(welcome(engine, _url(http), config), file=out, flush=True)
+        await stop.wait()
+        log.info("service_stopping")
+    finally:
+        await http.cleanup()  # takes no new connection, and lets the turns under way end
+
+
+def _url(http: web.AppRunner) -> str:
+    host, port = http.addresses[0][:2]
+    host = ANY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def welcome(engine: Engine, url: str, config: Path | None) -> str:
+    """Where everything is, and what to type next."""
+    lines = [f"The USSD service runs at {url} - Ctrl-C ends it.", ""]
+    for name in engine.gateways:
+        lines += [
+            f"  Callback URL   {url}/ussd/{name}",
+            f"  Events URL     {url}/ussd/{name}/events",
+        ]
+    lines.append(f"  JSON API       {url}{PREFIX}")
+    if engine.api_key_file:
+        lines += [
+            f"  API key        {engine.api_key}",
+            f"                 made for this machine, kept in {_short(engine.api_key_file)}",
+        ]
+    lines += ["", "Dial, in another terminal:", "", *_dial(engine, url)]
+    lines += ["", "Ask about a phone number:", "", *_ask(engine, url)]
+    lines += ["", "Or take a phone in the terminal:", "", f"  {_play(config)}", ""]
+    return "\n".join(lines)
+
+
+def _dial(engine: Engine, url: str) -> list[str]:
+    gateway, code = next(iter(engine.gateways)), next(iter(engine.program.dial), "*384*100#")
+    return [
+        f"  curl {url}/ussd/{gateway} \\",
+        f"    -d sessionId=demo-1 --data-urlencode phoneNumber={SAMPLE_PHONE} -d networkCode={SAMPLE_NETWORK} \\",
+        f"    --data-urlencode 'serviceCode={code}' -d text=",
+    ]
+
+
+def _ask(engine: Engine, url: str) -> list[str]:
+    key = f"$(cat {shlex.quote(_short(engine.api_key_file))})" if engine.api_key_file else "$USSD__API__KEY"
+    return [
+        f"  curl {url}{PREFIX}/subscription/check \\",
+        f'    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
+        f"""    -d '{{"phone_number": "{SAMPLE_PHONE}"}}'""",
+    ]
+
+
+def _play(config: Path | None) -> str:
+    command = shlex.quote(_short(Path(sys.executable).parent / "ussd"))
+    return f"{command} play --config {shlex.quote(str(config))}" if config else f"{command} play"
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
