@@ -44,8 +44,9 @@ LAST_SMS_WITHIN_S: Final = 1.5
 READ_BYTES: Final = 4096
 
 HELP: Final = """\
-Type what you would type on the phone, and press Enter. An empty line is an empty answer.
-  /dial CODE    dial, also with answers behind the code: /dial *384*100*1*2#. Without CODE: the same again
+Type what you would on the phone, and press Enter. An empty line is an answer.
+  /dial CODE    dial; answers may follow the code: /dial *384*100*1*2#
+  /dial         dial the same again
   /drop         the line drops: dial again, in a new session
   /repeat       the gateway sends its last callback once more
   /phone NUMBER go on with another phone, such as +254700000001
@@ -98,7 +99,7 @@ def split_dialled(dialled: str, known: Iterable[str]) -> tuple[str, list[str]]:
 
 async def play(settings: Settings, handset: Handset, keyboard: TextIO, out: TextIO) -> None:
     """Run the engine and a phone until the input ends. Raises UssdError when the engine cannot start."""
-    logs.configure("error", "console")
+    logs.configure("error", "auto")
     settings = own_data(settings)
     try:
         async with running(settings, sessions="memory") as engine:
@@ -184,8 +185,12 @@ class Player:
         return True
 
     async def _dial(self, dialled: str) -> None:
+        known = self._engine.program.dial
         self._say(f"{self._handset.phone_number} dials {dialled}")
-        await self._send(self._handset.dial(dialled, self._engine.program.dial))
+        body = self._handset.dial(dialled, known)
+        if self._handset.service_code not in known:
+            self._say(f"No flow has this code under 'dial'. Known: {', '.join(known)}")
+        await self._send(body)
 
     async def _send(self, body: bytes) -> None:
         try:
