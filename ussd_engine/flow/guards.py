@@ -17,7 +17,6 @@ from ussd_engine.errors import UssdError
 from ussd_engine.flow.vocabulary import Kind
 
 _TYPES: Mapping[Kind, cel.Type] = {"string": cel.Type.STRING, "int": cel.Type.INT, "bool": cel.Type.BOOL}
-_PYTHON: Mapping[Kind, type] = {"string": str, "int": int, "bool": bool}
 _STRINGS = re.compile(r"""[rRbB]{0,2}("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _NAMES = re.compile(r"(?<![\w.])([a-z_]\w*(?:\.[a-z_]\w*)?)(?!\w)(?!\s*\()")
 _PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?: \(in container ''\))?(?:\n|$)", re.DOTALL)
@@ -44,10 +43,10 @@ class Expression:
 
     def __call__(self, value_of: Callable[[str], str | int | bool]) -> Any:
         """The value, of type `kind`. Raises GuardError when it cannot be computed, such as a division by zero."""
-        result = self.compiled.eval(data={name: value_of(name) for name in self.names}).value()
-        if type(result) is not _PYTHON[self.kind]:
+        result = self.compiled.eval(data={name: value_of(name) for name in self.names})
+        if result.type() != _TYPES[self.kind]:  # an error is a value too, and its text looks like a string
             raise GuardError(f"'{self.source}' cannot be computed")
-        return result
+        return result.value()
 
 
 class Compiler:
@@ -66,8 +65,16 @@ class Compiler:
         if compiled.return_type() != _TYPES[kind]:
             found = str(compiled.return_type().name()).lower()
             raise GuardError(f"gives a value of type {found}, where {kind} is needed")
-        names = (name for name in reads(source) if name in self._names)
-        return Expression(source, kind, tuple(sorted(set(names))), compiled)
+        names = sorted({name for name in reads(source) if name in self._names})
+        self._check_reading(source, names)
+        return Expression(source, kind, tuple(names), compiled)
+
+    def _check_reading(self, source: str, names: list[str]) -> None:
+        """What `reads` saw must be all that is read: values and the rule for secrets go by it."""
+        try:
+            cel.NewEnv(variables={name: _TYPES[self._names[name]] for name in names}).compile(source)
+        except RuntimeError:
+            raise GuardError("writes a name in a way that cannot be followed; write it plainly") from None
 
 
 def reads(source: str) -> list[str]:
