@@ -9,7 +9,6 @@ alias that contains itself would never end.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,21 @@ Path_ = tuple[str | int, ...]
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
+_ALIAS = "alias"
 MAX_BYTES = 4 * 1024 * 1024
 """A larger file is no flow that a person wrote; refusing it bounds memory."""
 MAX_DEPTH = 40
 """Deeper nesting has no meaning in any of our files; refusing it bounds recursion."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Gives an alias as a node of its own, so that a finding stands where the alias does."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if not self.check_event(yaml.AliasEvent):
+            return super().compose_node(parent, index)
+        event = self.get_event()  # type: ignore[no-untyped-call]  # the stubs leave it open
+        return yaml.ScalarNode(_ALIAS, event.anchor, event.start_mark, event.end_mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,6 @@ class Source:
     keys: dict[Path_, Position] = field(default_factory=dict)
     values: dict[Path_, Position] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set, repr=False)
 
     def at(self, path: Path_, *, key: bool = False) -> Position:
         """The position of the value (or its key) at `path`, or of the nearest thing above it that exists."""
@@ -94,7 +103,7 @@ def read(path: Path, shown_as: str | None = None) -> Source:
 def parse(text: str, file: str) -> Source:
     source = Source(file)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         if node is not None:
             source.data = _build(node, (), source, 0)
     except RecursionError:
@@ -126,10 +135,9 @@ def _broken(file: str, at: Position, message: str, hint: str = "") -> Source:
 def _build(node: yaml.Node, path: Path_, source: Source, depth: int) -> Any:
     at = Position(node.start_mark.line + 1, node.start_mark.column + 1)
     source.values.setdefault(path, at)
-    alias = id(node) in source.seen  # the composer gives an alias the very node of its anchor
-    source.seen.add(id(node))
-    if depth > MAX_DEPTH or alias:
-        reason = "repeats another place by an alias (*name)" if alias else "is nested too deeply"
+    if depth > MAX_DEPTH or node.tag == _ALIAS:
+        deep = depth > MAX_DEPTH
+        reason = "is nested too deeply" if deep else f"repeats another place by an alias (*{node.value})"
         source.diagnostics.append(
             Diagnostic(source.file, at.line, at.column, "F003", reason, "write the value out in full")
         )
@@ -197,14 +205,3 @@ def _scalar(node: yaml.Node, source: Source) -> Any:
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
-
-
-def walk(data: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
-    """Every value with its path, parents first."""
-    yield path, data
-    if isinstance(data, dict):
-        for key, value in data.items():
-            yield from walk(value, (*path, key))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from walk(value, (*path, index))
