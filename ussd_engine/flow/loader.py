@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class _Reading:
     names: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
     sms: SmsTemplates = field(default_factory=lambda: SmsTemplates({}, "en"))
+    sms_file: str = ""
 
 
 def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None = None) -> Library:
@@ -58,7 +60,8 @@ def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None =
     for file in files:
         if "tests" not in file.relative_to(folder).parts[:-1]:
             _take(read(file, str(Path(shown_as or folder) / file.relative_to(folder))), reading)
-    if not reading.names and not reading.diagnostics:
+    errors = [d for d in reading.diagnostics if d.severity == "error"]
+    if not reading.names and not errors:
         raise FlowError(
             f"{shown_as or folder}: no flow in this folder; a flow is a .yaml file with a 'flow:' key"
         )
@@ -72,12 +75,11 @@ def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None =
 
 
 def _take(source: Source, reading: _Reading) -> None:
+    if isinstance(source.data, dict) and "sms" in source.data and "flow" not in source.data:
+        _take_templates(source, reading)
+        return
     reading.diagnostics += source.diagnostics
     if any(d.code == "F001" for d in source.diagnostics):
-        return
-    if isinstance(source.data, dict) and "sms" in source.data and "flow" not in source.data:
-        reading.sms, found = parse_templates(source)
-        reading.diagnostics += found
         return
     if not isinstance(source.data, dict) or "flow" not in source.data:
         hint = "a flow file starts with 'flow: name', a file of SMS templates with 'sms:'"
@@ -86,6 +88,15 @@ def _take(source: Source, reading: _Reading) -> None:
         )
         return
     _take_flow(source, reading)
+
+
+def _take_templates(source: Source, reading: _Reading) -> None:
+    if reading.sms_file:
+        message = f"SMS templates stand in {reading.sms_file} too"
+        reading.diagnostics.append(source.finding(("sms",), "F106", message, "keep one file", key=True))
+    reading.sms_file = source.file
+    reading.sms, found = parse_templates(source)
+    reading.diagnostics += found
 
 
 def _take_flow(source: Source, reading: _Reading) -> None:
@@ -99,39 +110,56 @@ def _take_flow(source: Source, reading: _Reading) -> None:
                 )
             )
         reading.names.add(name)
-    flow, found = _validate(source)
+    flow, found, whole = _validate(source)
     reading.diagnostics += found
     if flow is not None and flow.flow not in reading.flows:
         reading.flows[flow.flow] = flow
         reading.sources[flow.flow] = source
-        if found or source.diagnostics:
+        if not whole or source.diagnostics:
             reading.partial.add(flow.flow)
 
 
-def _validate(source: Source) -> tuple[Flow | None, list[Diagnostic]]:
-    """The model and the findings. What is wrong is mended with a stand-in, so that the rest is checked as well."""
+def _validate(source: Source) -> tuple[Flow | None, list[Diagnostic], bool]:
+    """The model, the findings, and whether the model is whole.
+
+    Keys that are unknown are left out and other mistakes get a stand-in, so that the rest is checked as well.
+    """
     try:
-        return Flow.model_validate(source.data), []
+        return Flow.model_validate(source.data), [], True
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
     findings = [_finding(source, detail) for detail in details]
-    mended = dict(source.data)
+    mended = deepcopy(source.data)
     for detail in details:
-        match detail["loc"]:
-            case ("states", str(name), *_) if isinstance(mended["states"], dict):
-                mended["states"] = {**mended["states"], name: {"end": "?"}}
-            case ("data", str(name), *_) if isinstance(mended["data"], dict):
-                mended["data"] = {**mended["data"], name: {"type": "text"}}
-            case (str(key), *_):
-                mended.pop(key, None)
+        if detail["type"] == "extra_forbidden":
+            path, _ = _real_path(source.data, detail["loc"])
+            del _value_at(mended, path[:-1])[path[-1]]
+    wrong = [detail["loc"] for detail in details if detail["type"] != "extra_forbidden"]
+    for loc in sorted(wrong, key=lambda loc: "[key]" in loc):  # a wrong name goes with all that it names
+        _put_stand_in(mended, loc)
     try:
-        return Flow.model_validate(mended), findings
+        return Flow.model_validate(mended), findings, not wrong
     except ValidationError:
-        return None, findings
+        return None, findings, False
+
+
+def _put_stand_in(data: dict[str, Any], loc: tuple[int | str, ...]) -> None:
+    match loc:
+        case ("states" | "data" as part, str(name), "[key]"):
+            data[part].pop(name)
+        case ("states", str(name), *_):
+            data["states"][name] = {"end": "?"}
+        case ("data", str(name), str(key), *_) if key != "type":
+            data["data"].get(name, {}).pop(key, None)
+        case ("data", str(name), *_):
+            data["data"][name] = {"type": "text"}
+        case (str(key), *_):
+            data.pop(key, None)
 
 
 def _finding(source: Source, detail: ErrorDetails) -> Diagnostic:
     path, last = _real_path(source.data, detail["loc"])
+    of_key = last == "[key]"
     kind, context = detail["type"], detail.get("ctx", {})
     where = f"in state '{path[1]}'" if len(path) > 1 and path[0] == "states" else "in this flow"
     if kind == "extra_forbidden":
@@ -143,7 +171,8 @@ def _finding(source: Source, detail: ErrorDetails) -> Diagnostic:
     if kind == "union_tag_invalid":
         return _kinds(source, path)
     if kind == "string_pattern_mismatch":
-        return source.finding(path, "F105", _pattern_message(path, source.data, context))
+        value = path[-1] if of_key else _value_at(source.data, path)
+        return source.finding(path, "F105", _pattern_message(str(value), context), key=of_key)
     message = {
         "string_type": "must be text; a number, true or false needs quotes around it to be text",
         "dict_type": "must be a mapping of keys and values",
@@ -163,12 +192,12 @@ def _real_path(data: Any, loc: tuple[int | str, ...]) -> tuple[Path_, str | int]
     """The path in the author's data: pydantic puts the tags of unions between the keys."""
     path: list[str | int] = []
     for step in loc:
-        if step == "[key]" or (isinstance(step, str) and " " in step):
-            continue
-        path.append(step)
         inside = (
             step in data if isinstance(data, dict) else isinstance(data, list) and step in range(len(data))
         )
+        if not inside and (step == "[key]" or (isinstance(step, str) and " " in step)):
+            continue
+        path.append(step)
         if not inside:
             break
         data = data[step]
@@ -194,9 +223,7 @@ def _kinds(source: Source, path: Path_) -> Diagnostic:
     return source.finding(path, "F104", f"state '{name}' has no kind", hint, key=True)
 
 
-def _pattern_message(path: Path_, data: Any, context: Mapping[str, Any]) -> str:
-    value = _value_at(data, path)
-    shown = value if isinstance(value, str) else path[-1]
+def _pattern_message(value: str, context: Mapping[str, Any]) -> str:
     pattern = str(context.get("pattern", ""))
     reason = {
         "^[a-z][a-z0-9_]{0,39}$": "a name: small letters, digits and '_', a letter first, at most 40",
@@ -205,7 +232,7 @@ def _pattern_message(path: Path_, data: Any, context: Mapping[str, Any]) -> str:
         r"^\*[0-9*]{1,30}#$": "a service code, such as '*384*100#'",
         "^[A-Z]{2}$": "a region: two capital letters, such as 'KE'",
     }.get(pattern, f"of the form {pattern}")
-    return f"'{str(shown)[:60]}' is not {reason}"
+    return f"'{value[:60]}' is not {reason}"
 
 
 def _allowed(path: Path_, data: Any) -> Iterable[str]:

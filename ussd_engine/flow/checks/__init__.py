@@ -33,7 +33,7 @@ RULES: tuple[Rule, ...] = (
     phrases,
     ends,
 )
-RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (expressions, secret_outputs, assigned)
+RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (expressions, secret_outputs)
 
 
 def run(
@@ -45,14 +45,17 @@ def run(
 ) -> list[Diagnostic]:
     """All findings over all flows.
 
-    A flow in `partial` has stand-ins for broken parts: rules that follow values through it would report what is
-    not there, so they wait until it is whole.
+    A flow in `partial` has stand-ins for broken parts: rules that follow values through it, and rules about what
+    it gives to its callers, would report what is not there, so they wait until it is whole.
     """
+    whole = {name: flow for name, flow in flows.items() if name not in partial}
     called = {s.call for flow in flows.values() for s in flow.states.values() if isinstance(s, CallState)}
     found = list(same_service_code(flows, sources))
     for name, flow in flows.items():
-        context = Context(flow, sources[name], flows, names, actions, name in called)
-        rules = RULES if name in partial or partial & _calls(flow) else (*RULES, *RULES_OF_A_WHOLE_FLOW)
+        context = Context(flow, sources[name], whole, names, actions, name in called)
+        rules = RULES if name in partial else (*RULES, *RULES_OF_A_WHOLE_FLOW)
+        if name in whole and _calls(flow) <= whole.keys():
+            rules = (*rules, assigned)
         found += chain.from_iterable(rule(context) for rule in rules)
     return found
 

@@ -33,7 +33,8 @@ def expressions(context: Context) -> Iterator[Diagnostic]:
 
 def _bad_expression(context: Context, path: Path_, source: str, error: GuardError) -> Diagnostic:
     wrong = undeclared(str(error))
-    hint = did_you_mean(wrong, context.kinds) if wrong else ""
+    known = {*context.kinds, "answer"} if path[-2:] == ("accept", "when") else context.kinds
+    hint = did_you_mean(wrong, known) if wrong else ""
     return context.source.finding(path, "F601", f"'{source}' at character {error.column}: {error}", hint)
 
 
@@ -109,8 +110,8 @@ def secret_outputs(context: Context) -> Iterator[Diagnostic]:
                     f"'{output}' of flow '{state.call}' is secret and would go into '{saved}', which is not"
                 )
                 yield context.source.finding(("states", name, "save", saved), "F602", message)
-            elif output in data and saved in context.flow.data:
-                mine, theirs = context.flow.data[saved].type, data[output].type
-                if KIND_OF_TYPE[mine] != KIND_OF_TYPE[theirs]:
-                    message = f"output '{output}' is a {theirs}, and data '{saved}' is a {mine}"
+            elif output in data and saved in context.kinds:
+                mine, theirs = context.kinds[saved], KIND_OF_TYPE[data[output].type]
+                if mine != theirs:
+                    message = f"output '{output}' is of kind {theirs}, and '{saved}' of kind {mine}"
                     yield context.source.finding(("states", name, "save", saved), "F208", message)

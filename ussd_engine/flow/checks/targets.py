@@ -9,7 +9,6 @@ from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.graph import edges, gotos
 from ussd_engine.flow.model import ActionState, AskState, CallState, Else, EndState, MenuState
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.vocabulary import KIND_OF_TYPE
 
 
 def targets(context: Context) -> Iterator[Diagnostic]:
@@ -86,9 +85,9 @@ def actions(context: Context) -> Iterator[Diagnostic]:
         yield from _saved(context, path, f"action '{spec.name}'", state.save, set(spec.outputs))
         yield from _outcomes(context, path, f"action '{spec.name}'", set(state.outcomes), set(spec.outcomes))
         for saved, output in state.save.items():
-            declared, kind = context.flow.data.get(saved), spec.outputs.get(output)
-            if declared is not None and kind is not None and KIND_OF_TYPE[declared.type] != kind:
-                message = f"output '{output}' is a {kind}, and data '{saved}' is a {declared.type}"
+            declared, kind = context.kinds.get(saved), spec.outputs.get(output)
+            if declared is not None and kind is not None and declared != kind:
+                message = f"output '{output}' is of kind {kind}, and '{saved}' of kind {declared}"
                 yield context.source.finding((*path, "save", saved), "F208", message)
 
 
