@@ -1,7 +1,7 @@
 """A process that opens an account, and dies at the point that KILL_AT names.
 
-Run as `python -m tests.services.driver FOLDER PHONE [open | resume | resume-without-bank]`. The points are wrapped around
-the ports and the recording here; the product knows nothing of them.
+Run as `python -m tests.services.driver FOLDER PHONE MODE`, where MODE is open, resume or resume-without-bank.
+The points are wrapped around the ports and the recording here; the product knows nothing of them.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ async def main(folder: Path, phone: str, mode: str) -> None:
     await database.close()
     await bank.close()
     await sms.close()
-    print(json.dumps(report))
+    sys.stdout.write(json.dumps(report) + "\n")
 
 
 TABLES = ("customers", "accounts", "users", "staged_changes", "operations", "notifications")

@@ -71,7 +71,10 @@ class WallClock:
 
 @dataclass
 class Script:
-    """Answers for one phone number, in order; an exception is raised. The last one stays."""
+    """Answers for one phone number, in order; the last one stays.
+
+    An exception is raised, and a function is awaited for its answer.
+    """
 
     search: list[Any] = field(default_factory=list)
     details: list[Any] = field(default_factory=list)
@@ -80,8 +83,10 @@ class Script:
     keys: list[tuple[str, str]] = field(default_factory=list)
 
     @staticmethod
-    def next(answers: list[Any]) -> Any:
+    async def next(answers: list[Any]) -> Any:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if callable(answer):
+            answer = await answer()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -98,13 +103,15 @@ class ScriptedBank:
     async def search_by_phone(self, phone_number: str) -> Found | NotFound:
         script = self.scripts.get(phone_number)
         if script and script.search:
-            return script.next(script.search)  # type: ignore[no-any-return] - a script holds what the test put in
+            answer: Found | NotFound = await script.next(script.search)
+            return answer
         return await self.real.search_by_phone(phone_number)
 
     async def account_details(self, customer_ref: str) -> Holder | NotFound:
         script = self.scripts.get(customer_ref)
         if script and script.details:
-            return script.next(script.details)  # type: ignore[no-any-return] - as above
+            answer: Holder | NotFound = await script.next(script.details)
+            return answer
         return await self.real.account_details(customer_ref)
 
     async def open_account(
@@ -114,15 +121,15 @@ class ScriptedBank:
         script = self.scripts.get(request.phone_number)
         if script and script.open:
             script.keys.append((idempotency_key, external_id))
-            return script.next(script.open)  # type: ignore[no-any-return] - as above
-        return await self.real.open_account(
-            request, idempotency_key=idempotency_key, external_id=external_id
-        )
+            answer: OpenOutcome = await script.next(script.open)
+            return answer
+        return await self.real.open_account(request, idempotency_key=idempotency_key, external_id=external_id)
 
     async def find_opening(self, external_id: str) -> OpenOutcome | NotFound:
         script = self.scripts.get(self._phones.get(external_id, ""))
         if script and script.find:
-            return script.next(script.find)  # type: ignore[no-any-return] - as above
+            answer: OpenOutcome | NotFound = await script.next(script.find)
+            return answer
         return await self.real.find_opening(external_id)
 
     async def close(self) -> None:
@@ -269,9 +276,7 @@ async def launch(workflows: Workflows, subscriptions: Subscriptions, accounts: A
 @asynccontextmanager
 async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
     clock = WallClock()
-    sandbox = SandboxBank(
-        folder / "bank.db", clock, timeout_s=BANK_TIMEOUT_S, slow_s=1.0, approval_s=0.6
-    )
+    sandbox = SandboxBank(folder / "bank.db", clock, timeout_s=BANK_TIMEOUT_S, slow_s=1.0, approval_s=0.6)
     console = ConsoleSms(folder / "sms.db", clock, None)
     bank, sms, events = ScriptedBank(sandbox), MoodySms(console), MoodyEvents()
     wrap = options.pop("wrap", lambda part: part)

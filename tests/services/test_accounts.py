@@ -127,8 +127,11 @@ async def test_a_lost_answer_is_found_by_our_id_and_told_by_sms(parts: Parts) ->
     if isinstance(again, OperationPending):
         assert again == told
     text = await parts.text_comes(phone)
-    (account,) = await parts.rows("SELECT account_number FROM accounts a JOIN identities i"
-                                  " ON i.customer_id = a.customer_id WHERE i.value = :p", p=phone)
+    (account,) = await parts.rows(
+        "SELECT account_number FROM accounts a JOIN identities i"
+        " ON i.customer_id = a.customer_id WHERE i.value = :p",
+        p=phone,
+    )
     assert account.account_number in text
     done = await parts.open("lost-1", phone)
     assert isinstance(done, AccountOpened)
@@ -164,7 +167,9 @@ async def test_a_rejection_is_answered_without_an_sms(parts: Parts) -> None:
 async def test_a_pending_opening_that_the_bank_refuses_is_told_by_sms(parts: Parts) -> None:
     """A promised SMS comes for a refusal too."""
     phone = "+254711000010"
-    parts.bank.scripts[phone] = Script(open=[PendingApproval("REF1")], find=[PendingApproval("REF1"), Rejected("KYC")])
+    parts.bank.scripts[phone] = Script(
+        open=[PendingApproval("REF1")], find=[PendingApproval("REF1"), Rejected("KYC")]
+    )
     assert isinstance(await parts.open("late-no", phone), OperationPending)
     assert await parts.text_comes(phone) == (
         "Dear Ann, Acme Bank could not open an account for you. Please visit a branch."
@@ -222,8 +227,14 @@ async def test_an_opening_that_certainly_had_no_effect_may_be_tried_again(parts:
     parts.bank.scripts[phone] = Script(open=[BankUnavailable("down"), Opened("REF-15", "ACC-15")])
     with pytest.raises(BankUnavailable):
         await parts.open("try-1", phone)
-    assert await parts.rows("SELECT 1 FROM staged_changes WHERE operation_id IN"
-                            " (SELECT id FROM operations WHERE phone_number = :p)", p=phone) == []
+    assert (
+        await parts.rows(
+            "SELECT 1 FROM staged_changes WHERE operation_id IN"
+            " (SELECT id FROM operations WHERE phone_number = :p)",
+            p=phone,
+        )
+        == []
+    )
     assert (await parts.open("try-2", phone)).account_number == "ACC-15"
 
 
@@ -232,20 +243,12 @@ async def test_a_caller_who_cannot_wait_is_told_later(parts: Parts) -> None:
     phone = "+254711000016"
     slow = asyncio.Event()
 
-    class Slow(Script):
-        pass
-
-    real_open = parts.bank.open_account
-
-    async def wait_then_refuse(request: object, **ids: str) -> Rejected:
+    async def wait_then_refuse() -> Rejected:
         await slow.wait()
         return Rejected("KYC")
 
-    parts.bank.open_account = wait_then_refuse  # type: ignore[assignment,method-assign] - one slow call
-    try:
-        told = await parts.open("slow-1", phone, wait_s=0.2)
-    finally:
-        parts.bank.open_account = real_open  # type: ignore[method-assign] - as it was
+    parts.bank.scripts[phone] = Script(open=[wait_then_refuse])
+    told = await parts.open("slow-1", phone, wait_s=0.2)
     assert isinstance(told, OperationPending)
     slow.set()
     assert "could not open" in await parts.text_comes(phone)

@@ -73,8 +73,9 @@ async def test_an_old_version_or_an_expired_change_is_not_decided(parts: Parts) 
     for version, at in ((7, NOW), (1, late)):
         with pytest.raises(LookupError):
             async with parts.database.write() as connection:
-                old = replace(change, version=version)
-                await approvals().approve(connection, old, "staff-1", "request-1", at)
+                await approvals().approve(
+                    connection, replace(change, version=version), "staff-1", "request-1", at
+                )
 
 
 async def test_the_maker_is_never_the_checker(parts: Parts) -> None:

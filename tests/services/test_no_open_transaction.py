@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import pytest_asyncio
@@ -16,6 +16,8 @@ from ussd_engine.ports import Duplicate, NotFound, Opened, PendingApproval, Unkn
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from sqlalchemy.pool import QueuePool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,7 +55,7 @@ class Watch:
         if self.parts is None:
             return
         self.calls.append(call)
-        if self.parts.database.engine.pool.checkedout():  # type: ignore[attr-defined] - of the queue pool
+        if cast("QueuePool", self.parts.database.engine.pool).checkedout():
             self.violations.append(f"{call}: a connection is in use")
         outside = sqlite3.connect(self.file, timeout=0, isolation_level=None)
         try:

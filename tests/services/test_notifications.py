@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.services.parts import Script, eventually
-from ussd_engine.ports import NotFound, PendingApproval, Unknown
+from ussd_engine.ports import PendingApproval, Unknown
 from ussd_engine.services.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -105,19 +105,15 @@ async def test_a_failure_that_was_promised_a_message_gets_one(parts: Parts) -> N
     """A promised SMS comes also when nothing was opened in the end."""
     phone = "+254711000046"
     hold = asyncio.Event()
-    real = parts.bank.search_by_phone
 
-    async def slow(phone_number: str) -> NotFound:
+    async def wait_then_break() -> RuntimeError:
         await hold.wait()
-        raise RuntimeError("Ann Sample broke it")
+        return RuntimeError("Ann Sample broke it")
 
-    parts.bank.search_by_phone = slow  # type: ignore[assignment,method-assign] - one search that breaks
-    try:
-        await parts.open("promised", phone, wait_s=0.1)
-        hold.set()
-        assert "was not opened" in await parts.text_comes(phone)
-    finally:
-        parts.bank.search_by_phone = real  # type: ignore[method-assign] - as it was
+    parts.bank.scripts[phone] = Script(search=[wait_then_break])
+    await parts.open("promised", phone, wait_s=0.1)
+    hold.set()
+    assert "was not opened" in await parts.text_comes(phone)
     assert await parts.state(phone) == "failed"
 
 

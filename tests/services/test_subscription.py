@@ -77,8 +77,13 @@ async def test_wrong_and_absent_birth_dates_are_refused_alike(parts: Parts) -> N
             await parts.register(id_, phone, date(1980, 1, 1))
         words.add(str(refusal.value))
     assert len(words) == 1
-    assert await parts.rows("SELECT 1 FROM customers WHERE id IN (SELECT customer_id FROM identities"
-                            " WHERE value IN ('REF-20', '+254700000002'))") == []
+    assert (
+        await parts.rows(
+            "SELECT 1 FROM customers WHERE id IN (SELECT customer_id FROM identities"
+            " WHERE value IN ('REF-20', '+254700000002'))"
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("given", [date(1, 1, 1), date(1990, 1, 15), date(9999, 12, 31)])

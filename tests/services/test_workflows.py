@@ -141,11 +141,8 @@ async def test_the_machinery_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixtu
         return {}
 
     async with launched(tmp_path, work=body):
-        try:
-            raise ValueError("Jane Sample")
-        except ValueError as error:
-            with capture_logs() as logs:
-                logging.getLogger("dbos").warning("it broke", exc_info=error)
+        with capture_logs() as logs:
+            logging.getLogger("dbos").warning("it broke", exc_info=ValueError("Jane Sample"))
     assert logs == [
         {"event": "dbos_message", "log_level": "warning", "message": "it broke", "error": "ValueError"}
     ]

@@ -62,7 +62,9 @@ def parse_templates(source: Source, default_language: str = "en") -> tuple[SmsTe
         return SmsTemplates({}, default_language), findings
     findings += _unknown(source, ("sms",), events, set(PLACEHOLDERS), "event")
     findings += [
-        source.finding(("sms",), "S103", f"event '{event}' has no text", f"add '{event}' below 'sms'")
+        source.finding(
+            ("sms",), "S103", f"event '{event}' has no text", f"add '{event}' below 'sms'", key=True
+        )
         for event in PLACEHOLDERS
         if event not in events
     ]

@@ -103,11 +103,11 @@ async def save_person(
 ) -> str:
     """Record a person and answer the customer's id: the known customer's, else `new_id`.
 
-    The bank's customer id decides who it is. A phone number that stood with another customer moves, because
-    the bank says whose it is today; callers first make sure that no live user stands there.
+    The bank's customer id alone decides who it is: a recycled phone number must not merge two people. A number
+    that stood with another customer moves, because the bank says whose it is today; callers first make sure
+    that no live user stands there.
     """
     known = await get_customer_by_bank_ref(connection, person.bank_ref)
-    known = known or await get_customer_by_phone_number(connection, person.phone_number)
     customer_id = known.customer_id if known else new_id
     if known is None:
         await connection.execute(insert(customers).values(id=customer_id, created_at=now))
