@@ -243,13 +243,16 @@ async def test_a_foreign_key_is_refused_without_naming_it(
         assert "2547" not in f"{caught.value}{caught.value.__cause__}"
 
 
-async def test_garbage_from_the_other_side_is_survived(store: RedisSessionStore, road: Road) -> None:
+async def test_garbage_from_the_other_side_is_survived(
+    store: RedisSessionStore, road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
     """Bytes that are not Redis' protocol, or an answer too many, end the connection and not the store."""
     road.faults.append(Fault(b"GET", "answer", text=b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     assert await store.load("a") == b"one"
     road.faults.append(Fault(b"GET", "answer", text=b"$3\r\none\r\n$4\r\nmore\r\n"))
     assert await store.load("a") == b"one"
     assert await store.load("missing") is None
+    assert not caplog.records, "the event loop met an error that nobody handled"
 
 
 async def test_the_session_goes_on_after_a_restart(own_redis: RedisServer) -> None:
