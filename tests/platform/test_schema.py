@@ -164,9 +164,9 @@ async def test_a_sealed_value_does_not_open_in_another_row(database: Database) -
             ),
             {"a": first.id},
         )
-        assert (await operations.get(connection, KEYS, first.id)).result == {"of": "w-1"}
+        assert (await operations.lock(connection, KEYS, first.id)).result == {"of": "w-1"}
         with pytest.raises(SealBroken):
-            await operations.get(connection, KEYS, second.id)
+            await operations.lock(connection, KEYS, second.id)
 
 
 async def test_a_phone_number_moves_with_its_owner_at_the_bank(database: Database) -> None:

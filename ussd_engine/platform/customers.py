@@ -111,8 +111,11 @@ async def save_person(
     customer_id = known.customer_id if known else new_id
     if known is None:
         await connection.execute(insert(customers).values(id=customer_id, created_at=now))
+        # Fails when another transaction recorded the same person meanwhile: the step is then run again.
+        await connection.execute(
+            insert(identities).values(_identity(customer_id, BANK_REF, person.bank_ref, now))
+        )
     await _identify(connection, customer_id, "phone", person.phone_number, now)
-    await _identify(connection, customer_id, BANK_REF, person.bank_ref, now)
     await _save_profile(connection, keys, customer_id, person, now)
     await _save_contact(connection, keys, customer_id, "phone", person.phone_number, now)
     if person.email:
@@ -125,19 +128,22 @@ async def save_person(
 async def _identify(
     connection: AsyncConnection, customer_id: str, type_: str, value: str, now: datetime
 ) -> None:
-    new = {
+    if not await insert_if_absent(connection, identities, **_identity(customer_id, type_, value, now)):
+        await connection.execute(
+            update(identities)
+            .where((identities.c.type == type_) & (identities.c.value == value))
+            .values(customer_id=customer_id)
+        )
+
+
+def _identity(customer_id: str, type_: str, value: str, now: datetime) -> dict[str, Any]:
+    return {
         "id": _row_id("identities", type_, value),
         "customer_id": customer_id,
         "type": type_,
         "value": value,
         "created_at": now,
     }
-    if not await insert_if_absent(connection, identities, **new):
-        await connection.execute(
-            update(identities)
-            .where((identities.c.type == type_) & (identities.c.value == value))
-            .values(customer_id=customer_id)
-        )
 
 
 async def _save_profile(

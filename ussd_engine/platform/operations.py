@@ -108,11 +108,14 @@ async def find(connection: AsyncConnection, keys: KeyRing, id_: str) -> Operatio
     return _operation(row, keys) if row else None
 
 
-async def get(connection: AsyncConnection, keys: KeyRing, id_: str) -> Operation:
-    found = await find(connection, keys, id_)
-    if found is None:
+async def lock(connection: AsyncConnection, keys: KeyRing, id_: str) -> Operation:
+    """The operation as it stays for the rest of the transaction: no promise slips in before its result."""
+    row = (
+        await connection.execute(select(operations).where(operations.c.id == id_).with_for_update())
+    ).first()
+    if row is None:
         raise LookupError(f"operation {id_} does not exist")
-    return found
+    return _operation(row, keys)
 
 
 async def find_unfinished(

@@ -135,6 +135,7 @@ class Operations:
             operation = await operations.claim(connection, self._keys, claim, self._clock.now())
             if await operations.mark_told(connection, operation.id):
                 return OperationPending(operation.id)
+            operation = await operations.lock(connection, self._keys, operation.id)
         return operation.result or {"kind": "failed", "code": "step_failed"}
 
     async def conduct(self, procedure: Procedure) -> Json:
@@ -176,10 +177,10 @@ class Operations:
         """One short transaction. When a former run committed it and died, only what it left is read again."""
         id_ = procedure.claim.id
         async with self._database.write() as connection:
-            operation = await operations.get(connection, self._keys, id_)
+            operation = await operations.lock(connection, self._keys, id_)
             if operation.state == "open":
                 await self._write_ending(connection, procedure, operation, ending)
-                operation = await operations.get(connection, self._keys, id_)
+                operation = await operations.lock(connection, self._keys, id_)
             sms_id = await outbox.id_of_operation(connection, id_)
         pending = {"kind": "pending", "operation_id": id_}
         return {"state": operation.state, "result": operation.result or pending, "sms": sms_id}
