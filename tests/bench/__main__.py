@@ -1,0 +1,163 @@
+"""Runs both servers, loads them in turn, and compares them.
+
+The machine is shared and noisy, so short rounds alternate between the two and medians are taken. Fails when the
+engine answers fewer callbacks per second than the agreed share of what the bare handler answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+MIN_RATIO = 0.3
+"""The engine's share of the bare handler's callbacks per second, at the least."""
+ROUNDS = 5
+CONNECTIONS = 32
+WARM_UP_S = 0.7
+SECONDS = 3.0
+ROUND_WITHIN_S = 60.0
+START_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    port: int
+    pid: int
+    redis_pid: int | None
+    last: str
+    """The first word of the answer to the last input: the bare handler knows no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    per_second: float
+    cpu_us: float
+    redis_cpu_us: float
+    in_use: float
+    client_in_use: float
+
+
+@contextmanager
+def _process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, text=True, cwd=ROOT, **options
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(START_WITHIN_S)
+
+
+@contextmanager
+def _bare() -> Iterator[Server]:
+    with _process(["-m", "tests.bench.bare"]) as process:
+        assert process.stdout
+        yield Server(int(process.stdout.readline()), process.pid, None, "CON")
+
+
+@contextmanager
+def _engine(folder: Path) -> Iterator[Server]:
+    """As a newcomer runs it, on data of its own."""
+    env = {name: value for name, value in os.environ.items() if not name.upper().startswith("USSD__")}
+    env["USSD__DATA_DIR"] = str(folder)
+    command = ["-m", "ussd_engine", "serve", "--config", "config.yaml", "--port", "0"]
+    with (folder / "log").open("w") as log, _process(command, env=env, stderr=log) as process:
+        assert process.stdout
+        url = next((line.split()[-1] for line in process.stdout if "Callback URL" in line), None)
+        if url is None:
+            sys.exit("The engine does not start:\n" + (folder / "log").read_text())
+        yield Server(int(url.split(":")[2].split("/")[0]), process.pid, _redis_of(process.pid), "END")
+
+
+def _redis_of(parent: int) -> int:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            before, _, after = stat.read_text().rpartition(")")
+        except OSError:
+            continue  # it has ended meanwhile
+        if "redis-server" in before and int(after.split()[1]) == parent:
+            return int(before.split()[0])
+    sys.exit("The engine runs no redis-server of its own; nothing to compare")
+
+
+def _round(server: Server) -> Round:
+    watch = [server.pid, *([server.redis_pid] if server.redis_pid else [])]
+    command = [sys.executable, "-m", "tests.bench.load", str(server.port), "--last", server.last]
+    command += ["--connections", str(CONNECTIONS), "--warm-up", str(WARM_UP_S), "--seconds", str(SECONDS)]
+    command += ["--watch", *map(str, watch)]
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=ROUND_WITHIN_S, check=False
+    )
+    if run.returncode:
+        sys.exit(run.stderr)
+    found = json.loads(run.stdout)
+    if found["wrong"] or not found["callbacks"]:
+        sys.exit(f"{found['wrong']} wrong answers of {found['callbacks']}: no comparison\n{run.stderr}")
+    cpu = {int(pid): used for pid, used in found["cpu_s"].items()}
+    each_us = 1e6 / found["callbacks"]
+    return Round(
+        per_second=found["callbacks"] / found["seconds"],
+        cpu_us=cpu[server.pid] * each_us,
+        redis_cpu_us=cpu[server.redis_pid] * each_us if server.redis_pid else 0.0,
+        in_use=cpu[server.pid] / found["seconds"],
+        client_in_use=found["client_cpu_s"] / found["seconds"],
+    )
+
+
+def _row(name: str, rounds: list[Round]) -> list[str]:
+    def middle(what: str) -> float:
+        return float(median(getattr(each, what) for each in rounds))
+
+    redis = middle("redis_cpu_us")
+    return [
+        name,
+        f"{middle('per_second'):,.0f}",
+        f"{middle('cpu_us'):.0f}",
+        f"{redis:.0f}" if redis else "-",
+        f"{middle('in_use'):.0%}",
+        f"{middle('client_in_use'):.0%}",
+    ]
+
+
+def main() -> int:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ussd-bench-")))
+        bare, engine = stack.enter_context(_bare()), stack.enter_context(_engine(folder))
+        pairs = [(_round(bare), _round(engine)) for _ in range(ROUNDS)]
+    speed = median(mine.per_second / theirs.per_second for theirs, mine in pairs)
+    cpu = median(mine.cpu_us / theirs.cpu_us for theirs, mine in pairs)
+    table = Table(title=f"Medians of {ROUNDS} rounds of {SECONDS:g} s, {CONNECTIONS} connections")
+    for heading in (
+        "",
+        "callbacks/s",
+        "server CPU, us each",
+        "Redis CPU, us each",
+        "server CPU",
+        "client CPU",
+    ):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row(*_row("bare aiohttp", [theirs for theirs, _ in pairs]))
+    table.add_row(*_row("this engine", [mine for _, mine in pairs]))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"callbacks per second, engine to bare: {speed:.2f} (at least {MIN_RATIO})")
+    console.print(f"server CPU per callback, engine to bare: {cpu:.2f}")
+    return 0 if speed >= MIN_RATIO else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
