@@ -167,7 +167,7 @@ async def test_giving_up_while_connecting_hurts_nobody(redis_url: str) -> None:
     """Callers that give up while the connection is opened leave it to the others."""
     store = RedisSessionStore(redis_url, timeout_s=5)
     loads = [asyncio.create_task(store.load("a")) for _ in range(10)]
-    await asyncio.sleep(0)
+    await _until_connecting(store)
     for load in loads[:9]:
         load.cancel()
     assert await loads[9] is None
@@ -293,7 +293,7 @@ async def test_a_closed_store_says_so(redis_url: str) -> None:
     """Calls under way when the store is closed, and later ones, fail as StoreUnavailable."""
     store = RedisSessionStore(redis_url, timeout_s=5)
     connecting = asyncio.create_task(store.load("a"))
-    await asyncio.sleep(0)
+    await _until_connecting(store)
     await store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await connecting
@@ -350,6 +350,12 @@ async def test_tls_is_checked(road: Road, tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await suspicious.load("a")
     await suspicious.close()
+
+
+async def _until_connecting(store: RedisSessionStore) -> None:
+    while store._link._connecting is None:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # and all who call have come to wait for it
 
 
 def _server_tls(folder: Path) -> ssl.SSLContext:
