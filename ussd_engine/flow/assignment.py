@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from ussd_engine.flow.graph import Edge, edges, gotos, outgoing, ways
@@ -26,7 +26,7 @@ class Unfilled:
 
 def unfilled(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> Iterator[Unfilled]:
     """Every read that some way reaches unfilled, once for each place."""
-    all_edges = [e for e in edges(flow, _given(flow, flows, actions, frozenset())) if e.target in flow.states]
+    all_edges = [e for e in edges(flow, _given(flow, flows, actions, {})) if e.target in flow.states]
     filled = _filled(flow, all_edges)
     for name, state in flow.states.items():
         if name not in filled:
@@ -60,36 +60,43 @@ def _filled(flow: Flow, all_edges: list[Edge]) -> dict[str, frozenset[str]]:
     return filled
 
 
+_Returned = dict[str, dict[str, frozenset[str]]]
+"""For each flow that was looked at, and each of its outcomes: what is filled at every end with that outcome."""
+
+
 def _given(
-    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], above: frozenset[str]
+    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], known: _Returned
 ) -> dict[tuple[str, str], frozenset[str]]:
     """For (state, outcome): the data that the action or the called flow surely fills with that outcome."""
     given: dict[tuple[str, str], frozenset[str]] = {}
     for name, state in flow.states.items():
+        outcomes: Mapping[str, Collection[str]] = {}
         if isinstance(state, ActionState) and state.action in actions:
-            for outcome, outputs in actions[state.action].outcomes.items():
+            outcomes = actions[state.action].outcomes
+        elif isinstance(state, CallState) and state.call in flows:
+            outcomes = _returned(flows[state.call], flows, actions, known)
+        if isinstance(state, ActionState | CallState):
+            for outcome, outputs in outcomes.items():
                 given[name, outcome] = frozenset(
                     mine for mine, theirs in state.save.items() if theirs in outputs
-                )
-        if isinstance(state, CallState) and state.call in flows and state.call not in above:
-            returned = _returned(flows[state.call], flows, actions, above | {flow.flow})
-            for outcome, outputs_ in returned.items():
-                given[name, outcome] = frozenset(
-                    mine for mine, theirs in state.save.items() if theirs in outputs_
                 )
     return given
 
 
 def _returned(
-    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], above: frozenset[str]
+    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], known: _Returned
 ) -> dict[str, frozenset[str]]:
     """For each outcome of a called flow: what is filled at every end with that outcome."""
-    all_edges = [e for e in edges(flow, _given(flow, flows, actions, above)) if e.target in flow.states]
+    if flow.flow in known:
+        return known[flow.flow]
+    known[flow.flow] = {}  # while it is looked at: a call of itself surely fills nothing
+    all_edges = [e for e in edges(flow, _given(flow, flows, actions, known)) if e.target in flow.states]
     filled = _filled(flow, all_edges)
     result: dict[str, frozenset[str]] = {}
     for name, state in flow.states.items():
         if isinstance(state, EndState) and state.outcome is not None and name in filled:
             result[state.outcome] = result.get(state.outcome, filled[name]) & filled[name]
+    known[flow.flow] = result
     return result
 
 
