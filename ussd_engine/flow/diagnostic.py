@@ -66,7 +66,8 @@ def _property(text: str) -> str:
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, else all of them when they are few."""
     names = sorted(known)
-    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    swapped = [name for name in names if sorted(name) == sorted(wrong)]  # 'opne' is 'open' before 'opened'
+    near = swapped or difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
     if 0 < len(names) <= 12:  # noqa: PLR2004 - more than a dozen names are no help in one line
