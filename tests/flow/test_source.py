@@ -90,7 +90,7 @@ def test_alias_is_refused_where_it_stands() -> None:
         ("a: 1\n---\nb: 2\n", 2, 1),
         ("a: x\n  y: é\x00z\n", 2, 7),
         ("\x07", 1, 1),
-        ("[" * 5000, 1, 1),
+        ("[" * 1000, 1, 1),
     ],
 )
 def test_text_that_is_no_yaml_is_one_finding(text: str, line: int, column: int) -> None:
