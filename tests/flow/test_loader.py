@@ -114,7 +114,7 @@ def _break(data: Any, path: tuple[Any, ...], how: str, junk: Any) -> None:
             data[str(junk)] = data.pop(path[-1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(_PLACES), st.sampled_from(["drop", "replace", "rename"]), _JUNK), max_size=3
