@@ -14,6 +14,9 @@ from urllib.parse import quote_plus
 
 import aiohttp
 
+from adapters.cbs.sandbox import SandboxBank
+from ussd_engine.bootstrap import SystemClock
+
 ROOT = Path(__file__).parents[2]
 KEY = "a-key-for-tests-only-0123456789"
 START_S = 60.0
@@ -78,14 +81,28 @@ class Service:
     # --- what is in its files, seen from outside
 
     def rows(self, database: str, query: str) -> list[tuple[object, ...]]:
+        """What a query finds; nothing in a file or a table that is not there yet."""
+        if not (self.data_dir / database).exists():
+            return []
         connection = sqlite3.connect(f"file:{self.data_dir / database}?mode=ro", uri=True)
         try:
             return connection.execute(query).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            raise
         finally:
             connection.close()
 
     def platform_accounts(self) -> list[str]:
         return [str(row[0]) for row in self.rows("platform.sqlite", "SELECT account_number FROM accounts")]
+
+    async def opened_at_the_bank(self, phone: str) -> int:
+        bank = SandboxBank(self.data_dir / "sandbox_bank.sqlite", SystemClock(), timeout_s=5.0)
+        try:
+            return await bank.opened_count(phone)
+        finally:
+            await bank.close()
 
     def sms(self, phone: str) -> list[str]:
         rows = self.rows("sms.sqlite", "SELECT phone_number, text FROM messages ORDER BY rowid")
