@@ -82,7 +82,11 @@ def test_key_ring_is_in_the_data_folder_unless_it_is_set(tmp_path: Path) -> None
         ("USSD__WORKFLOWS__APPLICATION_VERSION", "2", lambda s: s.workflows.application_version == "2"),
         ("USSD__API__KEY", "12345", lambda s: s.api.key.get_secret_value() == "12345"),
         ("USSD__API__KEY", "null", lambda s: s.api.key is None),
-        ("USSD__APPROVALS__AUTOMATIC", "account.open, user.link", lambda s: len(s.approvals.automatic) == 2),
+        (
+            "USSD__APPROVALS__AUTOMATIC",
+            "account.open, subscription.register",
+            lambda s: len(s.approvals.automatic) == 2,
+        ),
         (
             "USSD__APPROVALS__AUTOMATIC",
             '["account.open"]',
@@ -163,7 +167,7 @@ def test_every_finding_is_reported_at_once(tmp_path: Path) -> None:
         ("server: [", "config.yaml:1:10: error C101 is not valid YAML"),
         ("- server\n", "config.yaml:1:1: error C106 must hold sections, such as 'server:'"),
         ("data_dir: a\ndata_dir: b\n", "config.yaml:2:1: error C102 key 'data_dir' stands twice"),
-        ("data_dir: &a x\nflows: {dir: *a}\n", "config.yaml:1:11: error C103 repeats another place"),
+        ("data_dir: &a x\nflows: {dir: *a}\n", "config.yaml:2:14: error C103 repeats another place"),
         (
             "gateways: {x: {accept_unescaped_plus: true}}\n",
             "config.yaml:1:15: error C105 'gateways.x.type' is",

@@ -6,7 +6,7 @@ specification name their source. config.yaml at the root documents every key for
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations when the module runs
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -165,7 +165,7 @@ class SmsSettings(Section):
 
 class Approvals(Section):
     automatic: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[a-z_]+\.[a-z_]+$")], ...], Field(strict=False)
+        tuple[Literal["account.open", "subscription.register"], ...], Field(strict=False)
     ] = ("account.open",)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import structlog
+
 from ussd_engine.errors import BadCallback, IdempotencyKeyReused
 from ussd_engine.ports import Answer, Callback, EndReport
 from ussd_engine.runtime.screen import Screen
@@ -40,10 +42,12 @@ class FakeSubscriptions:
     outcome: Registered | OperationPending = field(default_factory=lambda: Registered("c-1", "u-1", "ch-1"))
     error: Exception | None = None
     asked: list[str] = field(default_factory=list)
+    log_context: dict[str, object] = field(default_factory=dict)
     requests: list[tuple[str, RegisterSubscription, float]] = field(default_factory=list)
 
     async def check(self, phone_number: str) -> SubscriptionStatus:
         self.asked.append(phone_number)
+        self.log_context = structlog.contextvars.get_contextvars()
         if self.error:
             raise self.error
         return self.status

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.conftest import problem, wrong_fields
+from tests.web.conftest import KEY, problem, wrong_fields
 from ussd_engine.errors import (
     AccountRejected,
     AlreadySubscribed,
@@ -20,6 +21,7 @@ from ussd_engine.errors import (
     StoreUnavailable,
 )
 from ussd_engine.services.subscription import OperationPending, SubscriptionStatus
+from ussd_engine.web.api_v1 import PREFIX
 
 if TYPE_CHECKING:
     from tests.web.conftest import Front
@@ -184,7 +186,7 @@ async def test_every_wrong_field_is_named_at_once(front: Front) -> None:
     [
         ("phone_number", "", "too_short"),
         ("phone_number", "12", "phone_number"),
-        ("phone_number", "1-800-FLOWERS", "phone_number"),
+        ("phone_number", "+1-800-FLOWERS", "phone_number"),
         ("phone_number", "+254700000001 ext. 5", "phone_number"),
         ("phone_number", "+" + "2" * 40, "too_long"),
         ("phone_number", None, "wrong_type"),
@@ -302,3 +304,15 @@ async def test_a_key_of_another_form_is_refused(front: Front, key: str) -> None:
     reply = await front.api(OPEN, NEWCOMER, Idempotency_Key=key)
     assert problem(reply) == (400, "invalid_idempotency_key")
     assert front.accounts.requests == []
+
+
+async def test_two_keys_are_refused(front: Front) -> None:
+    """Of two keys neither is the one that was meant."""
+    headers = [
+        ("Authorization", f"Bearer {KEY}"),
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", "k-1"),
+        ("Idempotency-Key", "k-2"),
+    ]
+    reply = await front.call("POST", PREFIX + OPEN, data=json.dumps(NEWCOMER), headers=headers)
+    assert problem(reply) == (400, "invalid_idempotency_key")

@@ -92,6 +92,13 @@ async def test_a_body_over_the_limit_is_refused(front: Front) -> None:
     assert problem(await front.api(TEXTS, raw=packed, Content_Encoding="gzip")) == (413, "body_too_large")
 
 
+@pytest.mark.parametrize("path", [PREFIX + TEXTS, "/ussd/africastalking"])
+async def test_a_body_that_announces_too_much_is_not_waited_for(front: Front, path: str) -> None:
+    """A length over the limit is refused before any of the body has come."""
+    answer = await spoken(front, head(path, "Content-Length: 65537"))
+    assert b" 413 " in answer.partition(b"\r\n")[0]
+
+
 async def test_a_body_in_chunks_is_counted(front: Front) -> None:
     """A body that does not say its length is cut off at the limit as well."""
 
@@ -198,6 +205,13 @@ async def test_a_sane_request_id_is_kept(front: Front) -> None:
     """A caller's id comes back, in the header and in a problem."""
     assert (await front.api(TEXTS, {}, X_Request_Id="req-7.a")).headers["X-Request-Id"] == "req-7.a"
     assert (await front.api(TEXTS, raw=b"{", X_Request_Id="req-8")).json["request_id"] == "req-8"
+
+
+async def test_what_a_service_logs_names_the_request(front: Front) -> None:
+    """Every line that is written on the way of a request carries its id, and no other request's."""
+    await front.api(ROUTES[0], {"phone_number": "+254700000001"}, X_Request_Id="req-1")
+    await front.api(ROUTES[0], {"phone_number": "+254700000001"}, X_Request_Id="req-2")
+    assert front.subscriptions.log_context == {"request_id": "req-2"}
 
 
 @pytest.mark.parametrize("given_id", ["", "a b", "x" * 65, "254700000001", "<x>"])

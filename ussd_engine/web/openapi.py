@@ -57,6 +57,7 @@ _ANY_PROBLEM: Mapping[int, str] = {
     500: "`internal_error`",
 }
 _UNAVAILABLE = "`cbs_unavailable`: the core banking system does not answer; nothing was changed"
+_FAILED = f"{_UNAVAILABLE}, and an Idempotency-Key keeps this answer: try again under a new one"
 _BAD_KEY = f"{_ANY_PROBLEM[400]}, or `invalid_idempotency_key`"
 _REUSED = f"{_ANY_PROBLEM[422]}, or `idempotency_key_reused`"
 
@@ -81,7 +82,7 @@ _OPERATIONS = (
             404: "`customer_not_found`",
             409: "`already_subscribed`",
             422: _REUSED,
-            503: _UNAVAILABLE,
+            503: _FAILED,
         },
     ),
     _Operation(
@@ -94,7 +95,7 @@ _OPERATIONS = (
             400: _BAD_KEY,
             409: "`customer_exists`",
             422: f"{_REUSED}, or `rejected` by the bank",
-            503: _UNAVAILABLE,
+            503: _FAILED,
         },
     ),
     _Operation(

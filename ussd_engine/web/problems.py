@@ -81,7 +81,10 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
     ),
     AccountRejected: (422, "The bank refused to open the account."),
     IdempotencyKeyReused: (422, "This Idempotency-Key came with another body before; use a new key."),
-    BankUnavailable: (503, "The core banking system does not answer. Nothing was changed; try again."),
+    BankUnavailable: (
+        503,
+        "The core banking system does not answer. Nothing was changed; try again, under a new Idempotency-Key.",
+    ),
     StoreUnavailable: (503, "A part of this service does not answer; try again."),
 }
 

@@ -39,11 +39,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 
 
 async def read_body(request: web.Request, limit: int) -> bytes:
-    """The whole body; 413 before any of it is read when it says itself that it is too large."""
-    if (request.content_length or 0) > limit:
-        raise Problem(413, "body_too_large", f"The request body may have {limit} bytes.")
+    """The whole body; a longer one than `limit`, which is the application's own limit too, is 413."""
     if request.content.is_eof():  # it came with the head, as a callback does: no timer is needed
         return await request.read()
+    if (request.content_length or 0) > limit:
+        raise Problem(413, "body_too_large", f"The request body may have {limit} bytes.")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return (
