@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.services.parts import Script, eventually
+from tests.services.parts import BORN, KEYS, Script, WallClock, eventually
 from ussd_engine.errors import AccountRejected, BankUnavailable, CustomerExists
+from ussd_engine.platform import operations
+from ussd_engine.platform.operations import Claim
 from ussd_engine.ports import (
     Duplicate,
     InProgress,
+    NewAccount,
     NotFound,
     Opened,
     PendingApproval,
@@ -196,7 +199,7 @@ async def test_in_progress_is_asked_about_and_never_sent_again(parts: Parts) -> 
     phone = "+254711000012"
     script = Script(
         open=[InProgress()],
-        find=[BankUnavailable("down"), NotFound(), InProgress(), Opened("REF-12", "ACC-12")],
+        find=[BankUnavailable("down"), *[NotFound()] * 4, InProgress(), Opened("REF-12", "ACC-12")],
     )
     parts.bank.scripts[phone] = script
     assert isinstance(await parts.open("progress", phone), OperationPending)
@@ -260,6 +263,21 @@ async def test_a_failing_step_of_ours_is_no_dead_end(parts: Parts) -> None:
     parts.bank.scripts[phone] = Script(open=[RuntimeError("Ann Sample")], find=[Opened("REF-17", "ACC-17")])
     assert isinstance(await parts.open("broken", phone), OperationPending)
     assert "ACC-17" in await parts.text_comes(phone)
+
+
+async def test_an_opening_that_was_begun_before_is_never_called_failed(parts: Parts) -> None:
+    """A step that runs again cannot tell what its first run did: only the bank's own word ends it."""
+    phone = "+254711000019"
+    claim = Claim("account.open", phone, "begun", "ussd")
+    script = Script(open=[BankUnavailable("down")], find=[NotFound(), BankUnavailable("down")])
+    parts.bank.scripts[phone] = script
+    async with parts.database.write() as connection:
+        await operations.claim(connection, KEYS, claim, WallClock().now())
+    opening = parts.accounts._opening
+    request = NewAccount(phone, "Ann", "Sample", BORN)
+    answers = [(await opening._call_open(claim, request))["kind"] for _ in range(3)]
+    assert answers == ["unavailable", "unknown", "unknown"]
+    assert len(script.keys) == 2
 
 
 async def test_birth_dates_and_ids_are_sealed_at_rest(parts: Parts) -> None:
