@@ -115,6 +115,17 @@ async def test_a_caller_that_goes_away_leaves_the_workflow_running(tmp_path: Pat
             await done.wait()
 
 
+async def test_nobody_polls_when_nobody_waits(tmp_path: Path) -> None:
+    """A result that another process has yet to give is only looked up while somebody waits for it."""
+
+    async def body(payload: Json) -> Json:
+        return {}
+
+    async with launched(tmp_path, work=body) as workflows:
+        assert await workflows.result("elsewhere", wait_s=0.05) is None
+        assert workflows._runs == {}
+
+
 async def test_an_unplanned_failure_says_where_and_nothing_personal(tmp_path: Path) -> None:
     """A step that breaks is logged by type and place; its words, which may be personal, go nowhere."""
 

@@ -80,9 +80,6 @@ async def claim(connection: AsyncConnection, keys: KeyRing, wanted: Claim, now: 
     existing = await find(connection, keys, wanted.id)
     if existing:
         return existing
-    other = await find_unfinished(connection, keys, wanted.kind, wanted.phone_number)
-    if other:
-        return other
     await insert_if_absent(
         connection,
         operations,
