@@ -44,7 +44,7 @@ Config = Annotated[
 
 
 def main() -> None:
-    app()
+    app(prog_name="ussd")
 
 
 def _print_version(wanted: bool) -> None:

@@ -30,7 +30,7 @@ from ussd_engine.runtime.charset import is_gsm7, septets, units
 from ussd_engine.settings_model import Cbs, Database, Keys, Redis, SmsSettings, Workflows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Collection
 
     from ussd_engine.ports import Gateway
     from ussd_engine.settings import Settings
@@ -65,7 +65,7 @@ class Handset:
     session_id: str = ""
     inputs: list[str] = field(default_factory=list, repr=False)
 
-    def dial(self, dialled: str, known: Iterable[str]) -> bytes:
+    def dial(self, dialled: str, known: Collection[str]) -> bytes:
         """A new session. The service code is the longest known one that `dialled` begins with."""
         self.dialled, self.session_id = dialled, f"ATUid_{uuid4().hex}"
         self.service_code, self.inputs = split_dialled(dialled, known)
@@ -87,9 +87,9 @@ class Handset:
         return urlencode(fields).encode()
 
 
-def split_dialled(dialled: str, known: Iterable[str]) -> tuple[str, list[str]]:
+def split_dialled(dialled: str, known: Collection[str]) -> tuple[str, list[str]]:
     """`*384*100*1*2#` is the service code `*384*100#` and the answers 1 and 2."""
-    if dialled.endswith("#"):
+    if dialled.endswith("#") and dialled not in known:
         for code in sorted(known, key=len, reverse=True):
             stem = code.removesuffix("#") + "*"
             if dialled.startswith(stem):
@@ -136,6 +136,7 @@ class Player:
         self._console = Console(file=out, highlight=False, no_color=plain, width=80 if plain else None)
         self._box = ASCII if plain else ROUNDED
         self._ended = True
+        self._prompted = False
         self._read_sms: set[str] = set()
 
     async def run(self, lines: AsyncIterator[str]) -> None:
@@ -147,12 +148,14 @@ class Player:
             await self._dial(self._handset.dialled)
             self._prompt()
             async for line in lines:
+                self._prompted = False
                 if not self._interactive:
                     self._say(line)  # a terminal has shown it already
                 if not await self._take(line):
                     return
                 self._prompt()
             await asyncio.sleep(0 if self._interactive else LAST_SMS_WITHIN_S)
+            self._say("")
         finally:
             inbox.cancel()
 
@@ -218,13 +221,15 @@ class Player:
             await self._show_sms()
 
     async def _show_sms(self) -> None:
-        for sms in await self._engine.sms.sent():
-            if sms.message_id not in self._read_sms:
-                self._read_sms.add(sms.message_id)
-                parts = (
-                    f"{septets(sms.text)} septets" if is_gsm7(sms.text) else f"{units(sms.text)} UCS-2 units"
-                )
-                self._panel(sms.text, f"SMS to {sms.phone_number}", parts, "cyan")
+        sent = await self._engine.sms.sent()
+        for sms in [sms for sms in sent if sms.message_id not in self._read_sms]:
+            self._read_sms.add(sms.message_id)
+            if self._prompted:
+                self._say("")
+            size = f"{septets(sms.text)} septets" if is_gsm7(sms.text) else f"{units(sms.text)} UCS-2 units"
+            self._panel(sms.text, f"SMS to {sms.phone_number}", size, "cyan")
+            if self._prompted:
+                self._prompt()
 
     def _panel(self, text: str, title: str, subtitle: str, colour: str) -> None:
         """Nothing of a text may steer the terminal: a subscriber may have typed it."""
@@ -243,6 +248,7 @@ class Player:
         self._console.print(Text(text))
 
     def _prompt(self) -> None:
+        self._prompted = True
         self._console.print("> ", end="")
 
 

@@ -154,6 +154,7 @@ def main() -> int:
     table.add_row(*_row("this engine", [mine for _, mine in pairs]))
     console = Console(highlight=False)
     console.print(table)
+    console.print("CPU us: of the server per callback; in use: of one core, by the server and by the load")
     console.print(f"callbacks per second, engine to bare: {speed:.2f} (at least {MIN_RATIO})")
     console.print(f"server CPU per callback, engine to bare: {cpu:.2f}")
     return 0 if speed >= MIN_RATIO else 1
