@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from ussd_engine.errors import IllegalMove
-from ussd_engine.phone import normalise
+from ussd_engine.phone import is_e164, normalise
 from ussd_engine.runtime.program import Ask, Declared, Goto, Menu, Option, Value
 
 ValueOf = Callable[[str], Value]
@@ -22,6 +22,8 @@ _DATES = {
 }
 FIRST_YEAR = 1900
 """Nobody alive was born before, and a typing slip such as 0190 is caught."""
+LARGEST = 10**18 - 1
+"""A number of 18 digits, as many as can be typed: it fits the 64 bits of conditions and of the stored form."""
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _NAME_SIGNS = frozenset(" '\u2019.-")
@@ -106,9 +108,9 @@ def _date(ask: Ask, typed: str, today: date) -> str | None:
     if found is None:
         return None
     day, month, year = (int(found.group(part)) for part in "dmy")
-    if len(found.group("y")) == 2:  # noqa: PLR2004 - a year of two digits is the latest that is not ahead
-        century = today.year // 100 * 100
-        year += century if year <= today.year % 100 else century - 100
+    if len(found.group("y")) == 2:  # noqa: PLR2004 - of two digits: the latest such day that is not ahead
+        year += today.year // 100 * 100
+        year -= 100 if (year, month, day) > (today.year, today.month, today.day) else 0
     try:
         value = date(year, month, day)
     except ValueError:
@@ -123,19 +125,38 @@ def _date(ask: Ask, typed: str, today: date) -> str | None:
 def fit(declared: Declared, value: object) -> Value:
     """A value from outside (an action, an expression) as `declared` holds it: never wider than the screens allow.
 
-    Texts lose control characters and what is beyond `max`. Raises IllegalMove for a value of another kind.
+    Names and texts lose control characters and what is beyond `max`; the rest is taken whole or not at all, as a
+    part of a number is another number. An empty text fits everywhere: a called flow may give back what it has not
+    filled. Raises IllegalMove for a value that does not fit.
     """
-    if declared.type == "number":
-        if type(value) is int and _between(value, declared.min, declared.max):
-            return value
-    elif declared.type == "flag":
-        if type(value) is bool:
-            return value
-    elif isinstance(value, str):
-        clean = " ".join("".join(c if c.isprintable() else " " for c in value).split())
-        if declared.type == "choice":
-            if clean in declared.of:
-                return clean
-        elif declared.type not in {"digits", "pin"} or clean == "" or _DIGITS.fullmatch(clean):
-            return clean if declared.max is None else clean[: declared.max]
-    raise IllegalMove(f"a value for '{declared.name}' is not a {declared.type}")
+    fits = False
+    match declared.type:
+        case "number":
+            fits = (
+                type(value) is int and abs(value) <= LARGEST and _between(value, declared.min, declared.max)
+            )
+        case "flag":
+            fits = type(value) is bool
+        case "name" | "text" if isinstance(value, str):
+            clean = " ".join("".join(c if c.isprintable() else " " for c in value).split())
+            return clean if declared.max is None else clean[: declared.max].rstrip()
+        case _ if value == "":
+            fits = True
+        case "choice":
+            fits = value in declared.of
+        case "digits" | "pin" if isinstance(value, str):
+            fits = bool(_DIGITS.fullmatch(value)) and _between(len(value), None, declared.max)
+        case "date" if isinstance(value, str):
+            fits = _is_iso_date(value)
+        case "phone" if isinstance(value, str):
+            fits = is_e164(value)
+    if not fits or not isinstance(value, str | int):
+        raise IllegalMove(f"a value for '{declared.name}' is not a {declared.type} that it can hold")
+    return value
+
+
+def _is_iso_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
