@@ -11,7 +11,11 @@ from ussd_engine.runtime.program import Template, Value
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a network shows and takes. A page holds `page_septets` of GSM-7, or `page_units` of UCS-2."""
+    """What a network shows and takes.
+
+    A page holds `page_septets` of GSM-7, or `page_units` of UCS-2; each at least 20, so that three keys and a
+    word have room. `input_max` is in characters.
+    """
 
     page_septets: int = 160
     page_units: int = 70
@@ -32,6 +36,14 @@ class Navigation:
         parts = (self.back if first else self.page_back, self.home, None if last else self.more)
         return " ".join(part for part in parts if part is not None)
 
+    def keys_alone(self) -> Navigation:
+        """For a page that has no room for the words: "0 00 98"."""
+        back, home, more, page_back = (
+            None if part is None else part.partition(".")[0]
+            for part in (self.back, self.home, self.more, self.page_back)
+        )
+        return Navigation(back, home, more or "", page_back)
+
 
 def fill(template: Template, shown: Callable[[str], str]) -> str:
     return "".join(piece if isinstance(piece, str) else shown(piece.name) for piece in template)
@@ -45,7 +57,7 @@ def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> 
     """Whole pages, each with its navigation line. One character outside GSM-7 makes every page UCS-2.
 
     A line that fits a page is never split; a longer one breaks between words, or inside a word that is longer
-    than a page.
+    than a page. Where the words of the navigation take more than half of a page, its keys stand alone.
     """
     gsm7 = is_gsm7("".join(lines)) and is_gsm7(
         navigation.line(first=False, last=False) + (navigation.back or "")
@@ -54,6 +66,11 @@ def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> 
     limit = min(profile.page_septets, MAX_SEPTETS) if gsm7 else min(profile.page_units, MAX_UNITS)
     pages: list[str] = []
     rest = [part for line in lines for part in line.split("\n")]
+    whole = _page(rest, navigation.line(first=True, last=True))
+    if cost(whole) <= limit:
+        return (whole,)
+    if cost(navigation.line(first=False, last=False)) > limit // 2:
+        navigation = navigation.keys_alone()
     while True:
         page = _page(rest, navigation.line(first=not pages, last=True))
         if cost(page) <= limit:
