@@ -12,7 +12,8 @@ import pytest
 from adapters.gateways.africastalking import AfricasTalking
 from adapters.gateways.form import MEDIA_TYPE
 from tests.test_cli import ROOT, WITHIN_S, environment
-from ussd_engine.play import Handset, cost_of, split_dialled
+from ussd_engine.play.handset import Handset, split_dialled
+from ussd_engine.play.player import cost_of
 from ussd_engine.settings_model import NetworkProfile
 
 CODES = ["*384*100#", "*384#"]

@@ -1,39 +1,30 @@
-"""`ussd play`: a phone in the terminal.
+"""The screen of the phone, and who types on it.
 
-What is typed becomes callbacks exactly as Africa's Talking posts them, read and answered by the gateway adapter:
-what is played is what would be on the wire.
+Every callback is read and every screen is answered by the gateway adapter: what is played is what would be on
+the wire.
 """
 
 from __future__ import annotations
 
 import asyncio
-import codecs
-import os
-import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TextIO
-from urllib.parse import urlencode
-from uuid import uuid4
 
 from rich.box import ASCII, ROUNDED
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
-from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.gateways.africastalking import HOP_HEADER
 from adapters.gateways.form import MEDIA_TYPE
-from ussd_engine import logs
-from ussd_engine.bootstrap import Engine, running
-from ussd_engine.errors import BadCallback, SettingsError
+from ussd_engine.errors import BadCallback
 from ussd_engine.runtime.charset import is_gsm7, septets, units
-from ussd_engine.settings_model import Cbs, Database, Keys, Redis, SmsSettings, Workflows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator
 
+    from ussd_engine.bootstrap import Engine
+    from ussd_engine.play.handset import Handset
     from ussd_engine.ports import Gateway
-    from ussd_engine.settings import Settings
     from ussd_engine.settings_model import NetworkProfile
 
 PHONE_COLUMNS: Final = 44
@@ -41,7 +32,6 @@ PHONE_COLUMNS: Final = 44
 SMS_POLL_S: Final = 0.2
 LAST_SMS_WITHIN_S: Final = 1.5
 """At the end of a script: a message that follows the last screen is on its way for a moment."""
-READ_BYTES: Final = 4096
 
 HELP: Final = """\
 Type what you would on the phone, and press Enter. An empty line is an answer.
@@ -52,76 +42,6 @@ Type what you would on the phone, and press Enter. An empty line is an answer.
   /phone NUMBER go on with another phone, such as +254700000001
   /help         show this
   /quit         end"""
-
-
-@dataclass(slots=True)
-class Handset:
-    """A phone and the gateway behind it. `dialled` is what was typed, answers behind the code included."""
-
-    phone_number: str
-    network: str
-    dialled: str
-    service_code: str = ""
-    session_id: str = ""
-    inputs: list[str] = field(default_factory=list, repr=False)
-
-    def dial(self, dialled: str, known: Collection[str]) -> bytes:
-        """A new session. The service code is the longest known one that `dialled` begins with."""
-        self.dialled, self.session_id = dialled, f"ATUid_{uuid4().hex}"
-        self.service_code, self.inputs = split_dialled(dialled, known)
-        return self.callback()
-
-    def press(self, text: str) -> bytes:
-        self.inputs.append(text)
-        return self.callback()
-
-    def callback(self) -> bytes:
-        """The form of the gateway: all inputs since the dial, joined by `*`."""
-        fields = {
-            "sessionId": self.session_id,
-            "phoneNumber": self.phone_number,
-            "networkCode": self.network,
-            "serviceCode": self.service_code,
-            "text": "*".join(self.inputs),
-        }
-        return urlencode(fields).encode()
-
-
-def split_dialled(dialled: str, known: Collection[str]) -> tuple[str, list[str]]:
-    """`*384*100*1*2#` is the service code `*384*100#` and the answers 1 and 2."""
-    if dialled.endswith("#") and dialled not in known:
-        for code in sorted(known, key=len, reverse=True):
-            stem = code.removesuffix("#") + "*"
-            if dialled.startswith(stem):
-                return code, dialled.removeprefix(stem).removesuffix("#").split("*")
-    return dialled, []
-
-
-async def play(settings: Settings, handset: Handset, keyboard: TextIO, out: TextIO) -> None:
-    """Run the engine and a phone until the input ends. Raises UssdError when the engine cannot start."""
-    logs.configure("error", "auto")
-    settings = own_data(settings)
-    try:
-        async with running(settings, sessions="memory") as engine:
-            await Player(engine, handset, out, interactive=keyboard.isatty()).run(_lines(keyboard))
-    except SQLAlchemyError as error:
-        raise SettingsError(f"a database in {settings.data_dir} cannot be used; delete the folder") from error
-    except OSError as error:
-        raise SettingsError(f"{settings.data_dir} cannot be used: {error}") from error
-
-
-def own_data(settings: Settings) -> Settings:
-    """The same flows, networks and timers on data of their own, and nothing that is real behind them."""
-    embedded = {
-        "data_dir": settings.data_dir / "play",
-        "redis": Redis(),
-        "database": Database(),
-        "workflows": Workflows(),
-        "keys": Keys(),
-        "cbs": Cbs(timeout_s=settings.cbs.timeout_s, sandbox=settings.cbs.sandbox),
-        "sms": SmsSettings(),
-    }
-    return settings.model_copy(update=embedded)
 
 
 class Player:
@@ -259,28 +179,3 @@ def cost_of(page: str, profile: NetworkProfile) -> tuple[str, bool]:
     else:
         used, budget, unit = units(page), profile.page_ucs2, "UCS-2 units"
     return f"{used} of {budget} {unit}", used <= budget
-
-
-async def _lines(keyboard: TextIO) -> AsyncIterator[str]:
-    """Lines from a terminal, a pipe or a file, without their ends.
-
-    A thread reads, as a loop cannot wait for a file. It reads the descriptor itself: a thread that waits inside
-    a buffered reader when the process ends takes the interpreter down with it.
-    """
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
-    loop, descriptor = asyncio.get_running_loop(), keyboard.fileno()
-    threading.Thread(target=_read, args=(descriptor, loop, queue), daemon=True).start()
-    while (line := await queue.get()) is not None:
-        yield line
-
-
-def _read(descriptor: int, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[str | None]) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    waiting = ""
-    while chunk := os.read(descriptor, READ_BYTES):
-        *whole, waiting = (waiting + decoder.decode(chunk)).split("\n")
-        for line in whole:
-            loop.call_soon_threadsafe(queue.put_nowait, line.removesuffix("\r"))
-    if waiting:
-        loop.call_soon_threadsafe(queue.put_nowait, waiting)
-    loop.call_soon_threadsafe(queue.put_nowait, None)
