@@ -7,7 +7,7 @@ the subscriber typed is kept only as length and keyed digest. A session that has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -98,6 +98,7 @@ class Session:
 
 def dumps(session: Session, keys: KeyRing) -> bytes:
     """The stored form."""
+    bound = f"{session.gateway}:{session.session_id}"
     return orjson.dumps(
         {
             "schema": SCHEMA,
@@ -110,7 +111,7 @@ def dumps(session: Session, keys: KeyRing) -> bytes:
             "revision": session.revision,
             "language": session.language,
             "started_at": session.started_at,
-            "frames": [[f.flow, f.state, _sealed(session, f.flow, f.data, keys)] for f in session.frames],
+            "frames": [[f.flow, f.state, _sealed(bound, f.flow, f.data, keys)] for f in session.frames],
             "history": [[mark.depth, mark.state] for mark in session.history],
             "page": session.page,
             "tries": session.tries,
@@ -136,39 +137,35 @@ def loads(raw: bytes, keys: KeyRing) -> Session:
         schema = data.pop("schema")
         if schema != SCHEMA:
             raise SessionCorrupt(f"a stored session has schema {schema!r}; this engine reads schema {SCHEMA}")
-        frames, history, receipt = data.pop("frames"), data.pop("history"), data.pop("receipt")
-        session = Session(
-            frames=(),
-            history=tuple(Mark(depth, state) for depth, state in history),
-            receipt=Screen(*receipt) if receipt else None,
-            **data,
+        bound = f"{data['gateway']}:{data['session_id']}"
+        data["frames"] = tuple(
+            Frame(f, s, _opened(bound, f, values, keys)) for f, s, values in data["frames"]
         )
-        return replace(
-            session,
-            frames=tuple(Frame(f, s, _opened(session, f, values, keys)) for f, s, values in frames),
-        )
+        data["history"] = tuple(Mark(depth, state) for depth, state in data["history"])
+        data["receipt"] = Screen(*data["receipt"]) if data["receipt"] else None
+        return Session(**data)
     except SealBroken as error:
         raise SessionCorrupt(f"a stored session holds a secret that does not open: {error}") from error
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError):
         raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
 
 
-def _context(session: Session, flow: str, name: str) -> str:
-    return f"session:{session.gateway}:{session.session_id}:{flow}.{name}"
+def _context(bound: str, flow: str, name: str) -> str:
+    return f"session:{bound}:{flow}.{name}"
 
 
-def _sealed(session: Session, flow: str, data: Data, keys: KeyRing) -> dict[str, Any]:
+def _sealed(bound: str, flow: str, data: Data, keys: KeyRing) -> dict[str, Any]:
     return {
-        name: [keys.seal(orjson.dumps(value.reveal), _context(session, flow, name))]
+        name: [keys.seal(orjson.dumps(value.reveal), _context(bound, flow, name))]
         if isinstance(value, Secret)
         else value
         for name, value in data.items()
     }
 
 
-def _opened(session: Session, flow: str, data: dict[str, Any], keys: KeyRing) -> Data:
+def _opened(bound: str, flow: str, data: dict[str, Any], keys: KeyRing) -> Data:
     return {
-        name: Secret(orjson.loads(keys.open(value[0], _context(session, flow, name))))
+        name: Secret(orjson.loads(keys.open(value[0], _context(bound, flow, name))))
         if isinstance(value, list)
         else value
         for name, value in data.items()
