@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,16 @@ async def main():
 
 uvloop.run(main())
 """
+
+
+@dataclass
+class Service:
+    process: asyncio.subprocess.Process
+    redis_pid: int
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
 
 
 @pytest.fixture
@@ -79,17 +90,25 @@ async def _until_ended(pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _service(data_dir: Path) -> tuple[asyncio.subprocess.Process, int]:
-    """A service in a process of its own, and the pid of its redis-server."""
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """A service in a process of its own, with its data in tmp_path."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVICE, str(data_dir)),
+        *(sys.executable, "-c", SERVICE, str(tmp_path)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
+    service = Service(process, await _announced_pid(process))
+    yield service
+    if process.returncode is None:
+        await service.kill()
+
+
+async def _announced_pid(process: asyncio.subprocess.Process) -> int:
     assert process.stdout is not None
     while line := await process.stdout.readline():
         if line.startswith(b"PID "):
-            return process, int(line[4:])
+            return int(line[4:])
     pytest.fail("the service did not start")
 
 
@@ -132,49 +151,44 @@ async def test_a_redis_that_dies_is_started_again(embedded: EmbeddedRedis) -> No
     await store.close()
 
 
-async def test_redis_ends_with_a_killed_service(tmp_path: Path) -> None:
+async def test_redis_ends_with_a_killed_service(service: Service, tmp_path: Path) -> None:
     """SIGKILL to the service ends its redis-server too, and the next service finds the sessions."""
-    service, redis_pid = await _service(tmp_path)
-    assert _runs(redis_pid)
-    service.kill()
-    await service.wait()
-    await _until_ended(redis_pid)
+    assert _runs(service.redis_pid)
+    await service.kill()
+    await _until_ended(service.redis_pid)
     embedded = EmbeddedRedis(tmp_path)
     await embedded.start()
     assert await _load(embedded) == b"from the service"
     await embedded.stop()
 
 
-async def test_the_next_redis_waits_for_the_last(tmp_path: Path) -> None:
+async def test_the_next_redis_waits_for_the_last(service: Service, tmp_path: Path) -> None:
     """As long as the redis-server of a killed service is there, no second one touches its file."""
-    service, redis_pid = await _service(tmp_path)
-    os.kill(redis_pid, signal.SIGSTOP)
-    service.kill()
-    await service.wait()
+    os.kill(service.redis_pid, signal.SIGSTOP)
+    await service.kill()
     embedded = EmbeddedRedis(tmp_path)
     starting = asyncio.create_task(embedded.start())
     await asyncio.sleep(0.3)
     assert not starting.done()
-    assert _runs(redis_pid)
-    os.kill(redis_pid, signal.SIGCONT)
+    assert _runs(service.redis_pid)
+    os.kill(service.redis_pid, signal.SIGCONT)
     await starting
-    assert not _runs(redis_pid)
+    assert not _runs(service.redis_pid)
     assert await _load(embedded) == b"from the service"
     await embedded.stop()
 
 
-async def test_a_second_service_is_refused(tmp_path: Path) -> None:
+async def test_a_second_service_is_refused(service: Service, tmp_path: Path) -> None:
     """A data_dir has one service: the second is told so, and the first goes on undisturbed."""
-    service, redis_pid = await _service(tmp_path)
     second = EmbeddedRedis(tmp_path)
     with pytest.raises(SettingsError, match="in use by another service"):
         await second.start()
     await second.stop()
-    assert _runs(redis_pid)
+    assert _runs(service.redis_pid)
     assert (tmp_path / "redis" / "redis.sock").exists()
-    service.terminate()
-    await service.wait()
-    await _until_ended(redis_pid)
+    service.process.terminate()
+    await service.process.wait()
+    await _until_ended(service.redis_pid)
 
 
 async def test_the_same_process_is_refused_too(embedded: EmbeddedRedis, tmp_path: Path) -> None:
@@ -196,6 +210,22 @@ async def test_a_torn_last_command_is_dropped(tmp_path: Path) -> None:
         output.write(b"*3\r\n$3\r\nSET\r\n$14\r\nussd:ses")
     await embedded.start()
     assert await _load(embedded) == b"one"
+    await embedded.stop()
+
+
+async def test_it_is_started_when_its_data_is_loaded(tmp_path: Path) -> None:
+    """However long the file, the start returns when everything in it can be loaded by a client."""
+    embedded = EmbeddedRedis(tmp_path)
+    await embedded.start()
+    await embedded.stop()
+    (file,) = (tmp_path / "redis").rglob("*.aof")
+    with file.open("ab") as output:
+        output.writelines(
+            b"*3\r\n$3\r\nSET\r\n$6\r\n%06d\r\n$1\r\nx\r\n" % number for number in range(100_000)
+        )
+    await embedded.start()
+    with redis.Redis.from_url(embedded.url) as client:
+        assert client.dbsize() == 100_000
     await embedded.stop()
 
 
