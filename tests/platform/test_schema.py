@@ -194,7 +194,7 @@ async def write_twice(database: Database, id_: str) -> None:
 
 
 def claim(workflow_id: str, phone: str = "+254711000001") -> Claim:
-    return Claim("account.open", phone, workflow_id, "ussd")
+    return Claim("account.open", phone, workflow_id, "ussd", "Ann Sample")
 
 
 def person(bank_ref: str, phone: str) -> Person:

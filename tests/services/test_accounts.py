@@ -268,7 +268,7 @@ async def test_a_failing_step_of_ours_is_no_dead_end(parts: Parts) -> None:
 async def test_an_opening_that_was_begun_before_is_never_called_failed(parts: Parts) -> None:
     """A step that runs again cannot tell what its first run did: only the bank's own word ends it."""
     phone = "+254711000019"
-    claim = Claim("account.open", phone, "begun", "ussd")
+    claim = Claim("account.open", phone, "begun", "ussd", "Ann Sample")
     script = Script(open=[BankUnavailable("down")], find=[NotFound(), BankUnavailable("down")])
     parts.bank.scripts[phone] = script
     async with parts.database.write() as connection:

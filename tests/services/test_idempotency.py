@@ -59,3 +59,15 @@ async def test_neither_key_nor_body_is_stored(used: IdempotencyKeys, tmp_path: P
         assert b"a-secret-key" not in content
         assert b"254711000060" not in content
         assert b"+254711000060".hex().encode() not in content
+
+
+async def test_a_key_is_freed_once_for_each_attempt_that_changed_nothing(used: IdempotencyKeys) -> None:
+    """Two callers that saw the same attempt fail share the next one; the body stays the first."""
+    first = await used.workflow_id("open", "key-1", b"body")
+    await asyncio.gather(used.try_again(first), used.try_again(first))
+    second = await used.workflow_id("open", "key-1", b"body")
+    assert second != first
+    await used.try_again(first)
+    assert await used.workflow_id("open", "key-1", b"body") == second
+    with pytest.raises(IdempotencyKeyReused):
+        await used.workflow_id("open", "key-1", b"other")

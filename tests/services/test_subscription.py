@@ -168,3 +168,29 @@ async def test_a_number_under_another_phone_type_finds_its_customer(parts: Parts
             )
     assert (await parts.subscriptions.check("+254711000029")).customer_id == first.customer_id
     assert (await parts.subscriptions.check("+254711000028")).customer_id == second.customer_id
+
+
+@pytest.mark.parametrize("right_first", [True, False])
+async def test_a_date_of_birth_under_way_vouches_for_no_other(parts: Parts, right_first: bool) -> None:
+    """Two dates of birth at once for one number: neither learns what became of the other."""
+    phone, ref = f"+25471100009{int(right_first)}", f"REF-9{int(right_first)}"
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> Holder:
+        reached.set()
+        await go_on.wait()
+        return holder(ref, phone)
+
+    parts.bank.scripts[phone] = Script(search=[Found(ref)])
+    parts.bank.scripts[ref] = Script(details=[slowly])
+    wrong, right = date(1990, 1, 16), BORN
+    one, other = (right, wrong) if right_first else (wrong, right)
+    first = asyncio.create_task(parts.register(f"first-{phone}", phone, one))
+    await reached.wait()
+    assert isinstance(await parts.register(f"second-{phone}", phone, other), OperationPending)
+    go_on.set()
+    if right_first:
+        assert isinstance(await first, Registered)
+    else:
+        with pytest.raises(IdentityNotVerified):
+            await first

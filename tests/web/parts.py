@@ -81,6 +81,10 @@ class FakeAccounts:
 @dataclass
 class FakeIdempotencyKeys:
     seen: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    freed: list[str] = field(default_factory=list)
+
+    async def try_again(self, workflow_id: str) -> None:
+        self.freed.append(workflow_id)
 
     async def workflow_id(self, route: str, key: str, fingerprint: bytes) -> str:
         if self.seen.setdefault((route, key), fingerprint) != fingerprint:

@@ -291,6 +291,14 @@ async def test_the_same_key_with_another_body_is_refused(front: Front) -> None:
     assert len(front.subscriptions.requests) == 1
 
 
+@pytest.mark.parametrize(("error", "freed"), [(BankUnavailable("x"), 1), (CustomerExists("x"), 0)])
+async def test_a_key_is_freed_when_nothing_was_changed(front: Front, error: Exception, freed: int) -> None:
+    """A caller whom a silent bank sent away may come back with the same key; a refusal stands."""
+    front.accounts.error = error
+    await front.api(OPEN, NEWCOMER, Idempotency_Key="k-1")
+    assert len(front.idempotency.freed) == freed
+
+
 async def test_without_a_key_every_request_is_its_own(front: Front) -> None:
     """Two requests without a key are two workflows."""
     for _ in range(2):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import idempotency_keys
@@ -15,14 +16,33 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-async def body_of(connection: AsyncConnection, key_digest: str) -> str | None:
-    """The digest of the body that this key was first used with."""
-    wanted = select(idempotency_keys.c.body_digest).where(idempotency_keys.c.key_digest == key_digest)
-    return (await connection.execute(wanted)).scalar()
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The digest of the body that a key was first used with, and the number of the present attempt."""
+
+    body_digest: str
+    attempt: int
 
 
-async def use(connection: AsyncConnection, key_digest: str, body_digest: str, now: datetime) -> str | None:
-    """Use a key with a body, and answer the body that the key belongs to."""
-    new = {"key_digest": key_digest, "body_digest": body_digest, "created_at": now}
+async def find(connection: AsyncConnection, key_digest: str) -> Use | None:
+    columns = (idempotency_keys.c.body_digest, idempotency_keys.c.attempt)
+    row = (
+        await connection.execute(select(*columns).where(idempotency_keys.c.key_digest == key_digest))
+    ).first()
+    return Use(*row) if row else None
+
+
+async def use(connection: AsyncConnection, key_digest: str, body_digest: str, now: datetime) -> Use:
+    """Use a key with a body; what comes back is the first use, perhaps another's."""
+    new = {"key_digest": key_digest, "body_digest": body_digest, "attempt": 1, "created_at": now}
     await insert_if_absent(connection, idempotency_keys, **new)
-    return await body_of(connection, key_digest)
+    return await find(connection, key_digest) or Use(body_digest, 1)
+
+
+async def next_attempt(connection: AsyncConnection, key_digest: str, attempt: int) -> None:
+    """Count one further; once, however many saw the same attempt end."""
+    await connection.execute(
+        update(idempotency_keys)
+        .where((idempotency_keys.c.key_digest == key_digest) & (idempotency_keys.c.attempt == attempt))
+        .values(attempt=attempt + 1)
+    )

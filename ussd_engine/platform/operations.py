@@ -45,16 +45,24 @@ def derived_id(operation: str, part: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is needed to start an operation. Its id follows from the workflow's."""
+    """What is needed to start an operation. Its id follows from the workflow's.
+
+    `asked` is everything that the request gives of a person, in one text: only who asks the same may learn the
+    result of an operation that is under way.
+    """
 
     kind: Kind
     phone_number: str = field(repr=False)
     workflow_id: str
     channel: Channel
+    asked: str = field(repr=False)
 
     @property
     def id(self) -> str:
         return operation_id(self.workflow_id)
+
+    def digest(self, keys: KeyRing) -> str:
+        return keys.digest("operation", self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class Operation:
     phone_number: str = field(repr=False)
     workflow_id: str
     channel: Channel
+    asked_digest: str = field(repr=False)
     state: str
     attempted: bool
     reconciling: bool
@@ -88,6 +97,7 @@ async def claim(connection: AsyncConnection, keys: KeyRing, wanted: Claim, now: 
         phone_number=wanted.phone_number,
         workflow_id=wanted.workflow_id,
         channel=wanted.channel,
+        asked_digest=wanted.digest(keys),
         state="open",
         reconciling=False,
         told_pending=False,
@@ -195,6 +205,7 @@ def _operation(row: Row[Any], keys: KeyRing) -> Operation:
         phone_number=row.phone_number,
         workflow_id=row.workflow_id,
         channel=row.channel,
+        asked_digest=row.asked_digest,
         state=row.state,
         attempted=row.attempted_at is not None,
         reconciling=row.reconciling,

@@ -161,6 +161,7 @@ operations = Table(
     Column("phone_number", String(16), nullable=False),
     Column("workflow_id", String(128), nullable=False, unique=True),
     Column("channel", String(16), nullable=False),
+    Column("asked_digest", String(32), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempted_at", UtcDateTime),
     Column("reconciling", Boolean, nullable=False),
@@ -243,5 +244,7 @@ idempotency_keys = Table(
     metadata,
     Column("key_digest", String(64), primary_key=True),
     Column("body_digest", String(64), nullable=False),
+    # Raised when an attempt changed nothing and may be made again.
+    Column("attempt", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -158,7 +159,14 @@ class Accounts:
 
 
 def _claim(payload: Json) -> Claim:
-    return Claim("account.open", payload["phone_number"], payload["workflow_id"], payload["channel"])
+    """The language and the channel are not what is asked: the account is the same."""
+    asked = [
+        payload[key]
+        for key in ("first_name", "last_name", "date_of_birth", "national_id", "gender", "product")
+    ]
+    return Claim(
+        "account.open", payload["phone_number"], payload["workflow_id"], payload["channel"], json.dumps(asked)
+    )
 
 
 def _new_account(payload: Json) -> NewAccount:

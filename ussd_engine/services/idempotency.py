@@ -30,10 +30,16 @@ class IdempotencyKeys:
         key_digest = self._keys.digest("idempotency-key", route, key)
         body_digest = self._keys.digest("idempotency-body", route, fingerprint.hex())
         async with self._database.read() as connection:
-            belongs_to = await keys_used.body_of(connection, key_digest)
-        if belongs_to is None:
+            used = await keys_used.find(connection, key_digest)
+        if used is None:
             async with self._database.write() as connection:
-                belongs_to = await keys_used.use(connection, key_digest, body_digest, self._clock.now())
-        if belongs_to != body_digest:
+                used = await keys_used.use(connection, key_digest, body_digest, self._clock.now())
+        if used.body_digest != body_digest:
             raise IdempotencyKeyReused("this Idempotency-Key was used with another body; use a new key")
-        return f"api:{key_digest}"
+        return f"api:{key_digest}:{used.attempt}"
+
+    async def try_again(self, workflow_id: str) -> None:
+        """Let the key of a workflow that changed nothing, because the bank was away, begin a new one."""
+        _, key_digest, attempt = workflow_id.split(":")
+        async with self._database.write() as connection:
+            await keys_used.next_attempt(connection, key_digest, int(attempt))

@@ -8,6 +8,7 @@ finishes the row sees the promise and queues the SMS.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
@@ -48,6 +49,9 @@ REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
     "cbs_unavailable": (BankUnavailable, "the bank does not answer; nothing was changed, try again later"),
 }
 """How an ending other than success is raised to the caller. The words are the same for every reason."""
+
+TAKEN: Mapping[str, str] = {"account.open": "customer_exists", "subscription.register": "already_subscribed"}
+"""What a request hears when another one for its phone number has just succeeded."""
 
 DASHBOARD_KEYS = frozenset({"code", "customer_id", "user_id", "change_id"})
 """What of a result the operators see. An account number is not among it."""
@@ -120,6 +124,8 @@ class Operations:
         result = await self._workflows.run(claim.kind, claim.workflow_id, payload, wait_s=wait_s)
         if result and result["kind"] == "elsewhere":
             claim = replace(claim, workflow_id=result["workflow_id"])
+            if not result["same"]:
+                return await self._stand_back(claim)
             left = 0.0 if result["reconciling"] else max(deadline - self._clock.monotonic(), 0.0)
             result = await self._workflows.result(claim.workflow_id, wait_s=left)
         if result is None or result["kind"] == "pending":
@@ -128,6 +134,13 @@ class Operations:
                 return told
             result = told
         return result if result["kind"] == "success" else _raise(result)
+
+    async def _stand_back(self, claim: Claim) -> OperationPending:
+        """Another request for this number is under way. What becomes of it is only for who asked the same."""
+        told = await self._tell_pending(claim)
+        if isinstance(told, OperationPending):
+            return told
+        return _raise({"code": TAKEN[claim.kind] if told["kind"] == "success" else "cbs_unavailable"})
 
     async def _tell_pending(self, claim: Claim) -> Json | OperationPending:
         """Promise an SMS, unless the operation has just finished: then its result."""
@@ -169,6 +182,7 @@ class Operations:
             return {
                 "kind": "elsewhere",
                 "workflow_id": operation.workflow_id,
+                "same": hmac.compare_digest(operation.asked_digest, claim.digest(self._keys)),
                 "reconciling": operation.reconciling,
             }
         return operation.result or {"kind": "ours"}

@@ -211,7 +211,13 @@ async def search_cbs(bank: CoreBanking, phone_number: str) -> Json:
 
 
 def _claim(payload: Json) -> Claim:
-    return Claim("subscription.register", payload["phone_number"], payload["workflow_id"], payload["channel"])
+    return Claim(
+        "subscription.register",
+        payload["phone_number"],
+        payload["workflow_id"],
+        payload["channel"],
+        payload["date_of_birth"],
+    )
 
 
 def _status(

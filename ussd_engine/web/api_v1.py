@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
 
+from ussd_engine.errors import BankUnavailable
 from ussd_engine.services.accounts import OpenAccountRequest
 from ussd_engine.services.subscription import OperationPending, RegisterSubscription
 from ussd_engine.web.answers import answer, request_id
@@ -34,6 +36,8 @@ from ussd_engine.web.reading import read
 from ussd_engine.web.security import authorised
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp import web
     from pydantic import BaseModel
 
@@ -82,14 +86,14 @@ class Api:
 
     async def register_subscription(self, request: web.Request) -> web.Response:
         asked = await self._read(request, SubscriptionRequest)
-        workflow_id = await self._workflow_id(request, "subscription/register", asked)
         wanted = RegisterSubscription(
             phone_number=asked.phone_number,
             date_of_birth=asked.date_of_birth,
             language=asked.language or self.languages[0],
             channel="api",
         )
-        done = await self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+        async with self._attempt(request, "subscription/register", asked) as workflow_id:
+            done = await self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
         if isinstance(done, OperationPending):
             return _answer(request, 202, PendingAnswer(operation_id=done.operation_id))
         registered = RegisteredAnswer(
@@ -99,7 +103,6 @@ class Api:
 
     async def register_account(self, request: web.Request) -> web.Response:
         asked = await self._read(request, AccountRequest)
-        workflow_id = await self._workflow_id(request, "account/register", asked)
         wanted = OpenAccountRequest(
             phone_number=asked.phone_number,
             first_name=asked.first_name,
@@ -111,7 +114,8 @@ class Api:
             product=asked.product,
             channel="api",
         )
-        done = await self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+        async with self._attempt(request, "account/register", asked) as workflow_id:
+            done = await self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
         if isinstance(done, OperationPending):
             return _answer(request, 202, PendingAnswer(operation_id=done.operation_id))
         opened = AccountAnswer(
@@ -142,14 +146,22 @@ class Api:
         against = Reading(self.region, self.languages, self.clock.now().date())
         return await read(request, model, against, self.max_body_bytes)
 
-    async def _workflow_id(self, request: web.Request, route: str, asked: BaseModel) -> str:
+    @asynccontextmanager
+    async def _attempt(self, request: web.Request, route: str, asked: BaseModel) -> AsyncIterator[str]:
+        """The workflow id of this request. One that changed nothing frees its key for another try."""
         keys = request.headers.getall(IDEMPOTENCY_HEADER, [])
         if not keys:
-            return f"api-{uuid4().hex}"
+            yield f"api-{uuid4().hex}"
+            return
         if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
             detail = f"Send one {IDEMPOTENCY_HEADER} of 1 to 255 visible ASCII characters."
             raise Problem(400, "invalid_idempotency_key", detail)
-        return await self.idempotency.workflow_id(route, keys[0], _fingerprint(asked))
+        workflow_id = await self.idempotency.workflow_id(route, keys[0], _fingerprint(asked))
+        try:
+            yield workflow_id
+        except BankUnavailable:
+            await self.idempotency.try_again(workflow_id)
+            raise
 
 
 def _fingerprint(asked: BaseModel) -> bytes:

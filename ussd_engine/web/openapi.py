@@ -57,7 +57,7 @@ _ANY_PROBLEM: Mapping[int, str] = {
     500: "`internal_error`",
 }
 _UNAVAILABLE = "`cbs_unavailable`: the core banking system does not answer; nothing was changed"
-_FAILED = f"{_UNAVAILABLE}, and an Idempotency-Key keeps this answer: try again under a new one"
+_FAILED = f"{_UNAVAILABLE}; the same Idempotency-Key may try again"
 _BAD_KEY = f"{_ANY_PROBLEM[400]}, or `invalid_idempotency_key`"
 _REUSED = f"{_ANY_PROBLEM[422]}, or `idempotency_key_reused`"
 

@@ -83,7 +83,7 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
     IdempotencyKeyReused: (422, "This Idempotency-Key came with another body before; use a new key."),
     BankUnavailable: (
         503,
-        "The core banking system does not answer. Nothing was changed; try again, under a new Idempotency-Key.",
+        "The core banking system does not answer. Nothing was changed; try again later.",
     ),
     StoreUnavailable: (503, "A part of this service does not answer; try again."),
 }

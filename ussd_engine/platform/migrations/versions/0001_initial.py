@@ -38,6 +38,7 @@ def upgrade() -> None:
         "idempotency_keys",
         sa.Column("key_digest", sa.String(length=64), nullable=False),
         sa.Column("body_digest", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("key_digest", name=op.f("pk_idempotency_keys")),
     )
@@ -48,6 +49,7 @@ def upgrade() -> None:
         sa.Column("phone_number", sa.String(length=16), nullable=False),
         sa.Column("workflow_id", sa.String(length=128), nullable=False),
         sa.Column("channel", sa.String(length=16), nullable=False),
+        sa.Column("asked_digest", sa.String(length=32), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempted_at", UtcDateTime(), nullable=True),
         sa.Column("reconciling", sa.Boolean(), nullable=False),
