@@ -141,20 +141,15 @@ def main() -> int:
     speed = median(mine.per_second / theirs.per_second for theirs, mine in pairs)
     cpu = median(mine.cpu_us / theirs.cpu_us for theirs, mine in pairs)
     table = Table(title=f"Medians of {ROUNDS} rounds of {SECONDS:g} s, {CONNECTIONS} connections")
-    for heading in (
-        "",
-        "callbacks/s",
-        "server CPU, us each",
-        "Redis CPU, us each",
-        "server CPU",
-        "client CPU",
-    ):
+    for heading in ("", "callbacks/s", "CPU us", "Redis us", "CPU in use", "client"):
         table.add_column(heading, justify="right" if heading else "left")
     table.add_row(*_row("bare aiohttp", [theirs for theirs, _ in pairs]))
     table.add_row(*_row("this engine", [mine for _, mine in pairs]))
     console = Console(highlight=False)
     console.print(table)
-    console.print("CPU us: of the server per callback; in use: of one core, by the server and by the load")
+    console.print(
+        "us: CPU of each callback; in use: of one core, by the server and by the client that loads it"
+    )
     console.print(f"callbacks per second, engine to bare: {speed:.2f} (at least {MIN_RATIO})")
     console.print(f"server CPU per callback, engine to bare: {cpu:.2f}")
     return 0 if speed >= MIN_RATIO else 1
