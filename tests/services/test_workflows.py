@@ -140,7 +140,7 @@ async def test_an_unplanned_failure_says_where_and_nothing_personal(tmp_path: Pa
             await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=5)
         with pytest.raises(StepFailed, match="ValueError"):
             await workflows.run("work", "w-1", {}, wait_s=5)
-    assert "test_workflows.py:" in next(entry["at"] for entry in logs if "at" in entry)
+    assert "test_workflows.py:" in str(next(entry["at"] for entry in logs if "at" in entry))
     assert "Jane" not in str(logs)
     assert b"Jane" not in (tmp_path / "w.db").read_bytes()
 

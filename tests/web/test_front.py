@@ -228,7 +228,7 @@ async def test_an_unforeseen_error_is_found_by_its_request_id(front: Front) -> N
     await front.api(ROUTES[0], {"phone_number": "+254700000001"}, X_Request_Id="req-9")
     (entry,) = front.logs
     assert (entry["request_id"], entry["error"]) == ("req-9", "RuntimeError")
-    assert any("check_subscription" in frame for frame in entry["trace"])
+    assert any("check_subscription" in frame for frame in entry["at"])
 
 
 async def test_answers_carry_the_security_headers(front: Front) -> None:

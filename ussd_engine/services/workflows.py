@@ -17,7 +17,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -27,10 +26,10 @@ from dbos import Serializer as DbosSerializer
 from sqlalchemy import make_url
 
 from ussd_engine.errors import UssdError
+from ussd_engine.logs import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from ussd_engine.sealing import KeyRing
 
@@ -151,8 +150,7 @@ class Workflows:
                     "workflow_step_failed",
                     step=name,
                     workflow_id=DBOS.workflow_id,
-                    error=failure,
-                    at=_place(error.__traceback__),
+                    **describe(error),
                 )
                 raise StepFailed(f"step '{name}' failed: {failure}") from None
 
@@ -268,15 +266,6 @@ async def _first(run: _Run, wait_s: float) -> Json | None:
     finally:
         changed.cancel()
     return task.result() if task.done() else run.early
-
-
-def _place(traceback: TracebackType | None) -> str:
-    """File and line where it happened, for the log."""
-    while traceback and traceback.tb_next:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return ""
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
 
 
 def _use_wal(url: str) -> None:

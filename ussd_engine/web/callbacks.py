@@ -13,8 +13,8 @@ import structlog
 from aiohttp import hdrs, web
 
 from ussd_engine.errors import BadCallback
+from ussd_engine.logs import describe
 from ussd_engine.runtime.screen import Screen
-from ussd_engine.web.problems import describe
 from ussd_engine.web.reading import read_body
 from ussd_engine.web.security import SECURITY_HEADERS
 

@@ -6,7 +6,6 @@ Details are fixed words: none repeats what was sent, and a wrong and an absent d
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from ussd_engine.errors import (
     StoreUnavailable,
     UssdError,
 )
+from ussd_engine.logs import describe
 from ussd_engine.web.answers import answer, request_id
 
 if TYPE_CHECKING:
@@ -163,12 +163,3 @@ def _unforeseen(error: Exception, request: web.Request) -> Problem:
     else:
         log.error("request_failed", request_id=request_id(request), **describe(error))
     return internal_error()
-
-
-def describe(error: BaseException) -> dict[str, str | list[str]]:
-    """An exception for the log: its type and where it rose, without its message, which may be personal."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return {
-        "error": type(error).__qualname__,
-        "trace": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
-    }
