@@ -75,6 +75,22 @@ def test_flow_that_calls_itself_is_checked(tmp_path: Path) -> None:
     assert set(load(tmp_path, ACTIONS).flows) == {"a", "sample"}
 
 
+def test_value_that_a_flow_gets_from_itself_is_filled(tmp_path: Path) -> None:
+    """Where a flow calls itself, what every end of it fills is filled by the call, too."""
+    again = "  again:\n    call: part\n    with: {town: town}\n    save: {size: size}\n    outcomes: {done: done}\n"
+    pick = (
+        "    menu: Pick\n    options:\n      - {text: Ask, goto: ask}\n      - {text: Again, goto: again}\n"
+    )
+    part = PART.replace("start: ask", "start: pick").replace("states:\n", f"states:\n  pick:\n{pick}{again}")
+    (tmp_path / "part.yaml").write_text(part)
+    (tmp_path / "sample.yaml").write_text(
+        HEAD.replace("visits: {type: number, default: 1}", "size: {type: digits}")
+        + "states:\n  hello:\n    call: part\n    with: {town: \"'x'\"}\n    save: {size: size}\n"
+        '    outcomes: {done: bye}\n  bye:\n    end: "{size}"\n'
+    )
+    assert set(load(tmp_path, ACTIONS).flows) == {"part", "sample"}
+
+
 def test_checking_many_calls_takes_no_longer_than_reading_them(tmp_path: Path) -> None:
     """Flows that call each other in a ladder are checked once each, not once for every way down."""
     for number in range(22):

@@ -26,7 +26,7 @@ class Unfilled:
 
 def unfilled(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> Iterator[Unfilled]:
     """Every read that some way reaches unfilled, once for each place."""
-    all_edges = [e for e in edges(flow, _given(flow, flows, actions, {})) if e.target in flow.states]
+    all_edges = _edges(flow, _returns(flow, flows, actions), actions)
     filled = _filled(flow, all_edges)
     for name, state in flow.states.items():
         if name not in filled:
@@ -60,12 +60,49 @@ def _filled(flow: Flow, all_edges: list[Edge]) -> dict[str, frozenset[str]]:
     return filled
 
 
-_Returned = dict[str, dict[str, frozenset[str]]]
-"""For each flow that was looked at, and each of its outcomes: what is filled at every end with that outcome."""
+_Returned = Mapping[str, Mapping[str, frozenset[str]]]
+"""For each flow and each of its outcomes: what is filled at every end with that outcome."""
+
+
+def _returns(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> _Returned:
+    """For all flows that `flow` calls, directly or not: a fixed point from above, as flows may call each other."""
+    below: dict[str, Flow] = {}
+    _collect(flow, flows, below)
+    known = {name: dict.fromkeys(_outcomes(one), frozenset(one.data)) for name, one in below.items()}
+    before = None
+    while known != before:
+        before = dict(known)
+        for name, one in reversed(below.items()):  # the called before their callers: then two rounds settle
+            known[name] = _returned(one, known, actions)
+    return known
+
+
+def _collect(flow: Flow, flows: Mapping[str, Flow], below: dict[str, Flow]) -> None:
+    for state in flow.states.values():
+        if isinstance(state, CallState) and state.call in flows and state.call not in below:
+            below[state.call] = flows[state.call]
+            _collect(flows[state.call], flows, below)
+
+
+def _outcomes(flow: Flow) -> set[str]:
+    return {state.outcome for state in flow.states.values() if isinstance(state, EndState) and state.outcome}
+
+
+def _returned(flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]) -> dict[str, frozenset[str]]:
+    filled = _filled(flow, _edges(flow, known, actions))
+    result: dict[str, frozenset[str]] = {}
+    for name, state in flow.states.items():
+        if isinstance(state, EndState) and state.outcome is not None and name in filled:
+            result[state.outcome] = result.get(state.outcome, filled[name]) & filled[name]
+    return result
+
+
+def _edges(flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]) -> list[Edge]:
+    return [edge for edge in edges(flow, _given(flow, known, actions)) if edge.target in flow.states]
 
 
 def _given(
-    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], known: _Returned
+    flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]
 ) -> dict[tuple[str, str], frozenset[str]]:
     """For (state, outcome): the data that the action or the called flow surely fills with that outcome."""
     given: dict[tuple[str, str], frozenset[str]] = {}
@@ -73,31 +110,14 @@ def _given(
         outcomes: Mapping[str, Collection[str]] = {}
         if isinstance(state, ActionState) and state.action in actions:
             outcomes = actions[state.action].outcomes
-        elif isinstance(state, CallState) and state.call in flows:
-            outcomes = _returned(flows[state.call], flows, actions, known)
+        elif isinstance(state, CallState):
+            outcomes = known.get(state.call, {})
         if isinstance(state, ActionState | CallState):
             for outcome, outputs in outcomes.items():
                 given[name, outcome] = frozenset(
                     mine for mine, theirs in state.save.items() if theirs in outputs
                 )
     return given
-
-
-def _returned(
-    flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec], known: _Returned
-) -> dict[str, frozenset[str]]:
-    """For each outcome of a called flow: what is filled at every end with that outcome."""
-    if flow.flow in known:
-        return known[flow.flow]
-    known[flow.flow] = {}  # while it is looked at: a call of itself surely fills nothing
-    all_edges = [e for e in edges(flow, _given(flow, flows, actions, known)) if e.target in flow.states]
-    filled = _filled(flow, all_edges)
-    result: dict[str, frozenset[str]] = {}
-    for name, state in flow.states.items():
-        if isinstance(state, EndState) and state.outcome is not None and name in filled:
-            result[state.outcome] = result.get(state.outcome, filled[name]) & filled[name]
-    known[flow.flow] = result
-    return result
 
 
 def _reads(name: str, state: State) -> Iterator[tuple[str, Path_]]:
