@@ -10,6 +10,7 @@ import orjson
 
 from ussd_engine.flow import model as m
 from ussd_engine.flow.checks.context import is_secret
+from ussd_engine.flow.checks.inputs import keys_of
 from ussd_engine.flow.graph import edges, ways
 from ussd_engine.flow.guards import Compiler, Expression
 from ussd_engine.flow.loader import Library
@@ -124,11 +125,15 @@ class _Compilation:
             for number, option in enumerate(state.options, 1)
         )
         text = self.texts(state.menu)
-        static = _literal(text) and all(o.when is None and _literal(o.text) for o in options)
+        shown = [text, *(option.text for option in options), *self.phrases.values()]
+        static = all(map(_literal, shown)) and all(option.when is None for option in options)
         keys = self.model.keys
-        return p.Menu(
-            name, text, options, self.key(keys.back, state.back), self.key(keys.home, state.home), static
-        )
+        back = self.key(keys.back, state.back)
+        if back in keys_of(
+            state
+        ):  # allowed where no screen lies behind; then it is no key between pages either
+            back = None
+        return p.Menu(name, text, options, back, self.key(keys.home, state.home), static)
 
     def ask(self, name: str, state: m.AskState) -> p.Ask:
         accept = state.accept

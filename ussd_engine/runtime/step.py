@@ -198,9 +198,9 @@ class _Turn:
             self.language = value
             return
         declared = self.flow.data[name]
-        self.keep(declared, route.fit(declared, value))
+        self._keep(declared, route.fit(declared, value))
 
-    def keep(self, declared: Declared, value: Value) -> None:
+    def _keep(self, declared: Declared, value: Value) -> None:
         kept = Secret(value) if declared.secret else value
         self.frames[-1] = replace(self.top, data={**self.top.data, declared.name: kept})
 
@@ -267,7 +267,7 @@ class _Turn:
         if len(text) <= self.profile.input_max:
             value = route.read_answer(ask, text, self.today, self.plain)
         if value is not None:
-            self.keep(ask.save, value)
+            self.store(ask.save.name, value)
             self.leave_screen(ask.goto)
             return
         self.tries += 1
@@ -322,15 +322,15 @@ class _Turn:
             self.store(name, value)
 
     def _return(self, outcome: str) -> None:
-        done, flow = self.top, self.flow
+        done = self.flow
+        given = {name: self.plain(name) for name in done.data}
         self.frames.pop()
         self.history = [mark for mark in self.history if mark.depth <= len(self.frames)]
         call = self.node
         if not isinstance(call, Call) or outcome not in call.gotos:
-            raise IllegalMove(f"flow '{done.flow}' ends with '{outcome}', which its caller does not know")
+            raise IllegalMove(f"flow '{done.name}' ends with '{outcome}', which its caller does not know")
         for name, output in call.save.items():
-            value = done.data.get(output, flow.data[output].default)
-            self.store(name, value.reveal if isinstance(value, Secret) else value)
+            self.store(name, given[output])
         self.follow(call.gotos[outcome])
 
     def _show(self) -> tuple[Session, Outcome]:
