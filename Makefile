@@ -8,7 +8,7 @@ PATHS := ussd_engine adapters tests
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
-	@exec $(PY) -m ussd_engine serve --config config.yaml
+	@exec $(PY) -m ussd_engine serve
 
 test: $(INSTALLED)
 	@$(PY) -m pytest
