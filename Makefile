@@ -46,6 +46,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  exit 1; \
 	}
 	@echo "Installing into .venv; the first time takes a minute or two."
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
