@@ -42,6 +42,7 @@ sessions = st.builds(
     digest=text,
     turn=text,
     acted=counts,
+    replay=counts,
     receipt=st.none() | st.builds(Screen, text, st.booleans(), text),
     ended=st.booleans(),
 )

@@ -63,9 +63,10 @@ class Session:
     """Everything that is known of one session.
 
     `position` and `digest` are the length of the transcript so far and its keyed digest; `turn` identifies the
-    latest input, and `acted` counts the actions that it has run. `away` says that the subscriber has moved since
-    the start or home; `wrong` that the screen shown tells of a wrong input; `shown_on` is the date (ISO) when it
-    was drawn, so that options are what they were on the screen.
+    latest input, and `acted` counts the actions that it has run. `replay` is the length of a transcript that is
+    played from the start: its inputs beyond `position` are still to be played. `away` says that the subscriber has
+    moved since the start or home; `wrong` that the screen shown tells of a wrong input; `shown_on` is the date
+    (ISO) when it was drawn, so that options are what they were on the screen.
     """
 
     gateway: str
@@ -88,6 +89,7 @@ class Session:
     digest: str = ""
     turn: str = ""
     acted: int = 0
+    replay: int = 0
     receipt: Screen | None = None
     ended: bool = False
 
@@ -122,6 +124,7 @@ def dumps(session: Session, keys: KeyRing) -> bytes:
             "digest": session.digest,
             "turn": session.turn,
             "acted": session.acted,
+            "replay": session.replay,
             "receipt": [session.receipt.text, session.receipt.end, session.receipt.label]
             if session.receipt
             else None,

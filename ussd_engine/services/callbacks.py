@@ -19,7 +19,7 @@ from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
 from ussd_engine.runtime.program import Program
-from ussd_engine.runtime.render import Profile
+from ussd_engine.runtime.render import Navigation, Profile, paginate
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import (
@@ -133,33 +133,31 @@ class Callbacks:
         turn.stored = await self._store.load(turn.key)
         if turn.stored is None:
             return await self._begin(turn)
-        session = loads(turn.stored, self._keys)
+        session = known = loads(turn.stored, self._keys)
         turn.language = session.language
         callback = turn.callback
         if (callback.phone_number, callback.service_code) != (session.phone_number, session.service_code):
             raise SessionConflict("the caller or the service code differs from the session's first callback")
         if not session.ended and waits_for_action(self._program_of(session), session):
             session = await self._act(turn, session)
-        return await self._continue(turn, session)
+        session = await self._play(turn, session, self._news(turn, session))
+        return _receipt(session if session is known else await self._save(turn, session))
 
-    async def _continue(self, turn: _Turn, session: Session) -> Screen:
-        """A known session: a new input moves it; a repeated or a stale callback gets the screen that stands."""
+    def _news(self, turn: _Turn, session: Session) -> list[tuple[str, str]]:
+        """The inputs that a known session has not seen, each with the transcript up to its end.
+
+        None in a repeated or a stale callback, which gets the screen that stands; one in a new callback; more
+        where a replay was cut short.
+        """
         transcript, seen = turn.callback.transcript, session.position
-        if session.receipt is None:
-            raise SessionCorrupt("a stored session neither waits for an action nor has a receipt")
         if session.ended or len(transcript) <= seen:
-            return session.receipt
+            return []
         if self._digest(turn, transcript[:seen]) != session.digest:
             log.warning("stale_callback", session=self._shown(turn.callback))
-            return session.receipt
-        text = transcript[seen:]
-        if seen:
-            if not text.startswith("*"):
-                return session.receipt
-            text = text[1:]
-        session = await self._advance(turn, session, Input(text), transcript)
-        assert session.receipt is not None  # noqa: S101 - _advance ends with a screen
-        return session.receipt
+            return []
+        left = [one for one in inputs_of(transcript[: session.replay]) if len(one[1]) > seen]
+        text = latest_input(transcript, max(seen, session.replay))
+        return left if text is None else [*left, (text, transcript)]
 
     async def _begin(self, turn: _Turn) -> Screen:
         """A session that the store does not have: a dial, a deep dial, or a session that was lost.
@@ -176,12 +174,15 @@ class Callbacks:
             return self._sorry(turn)
         session = begin(self._current, flow, self._fresh(callback))
         session = await self._advance(turn, session, Proceed(), "")
-        for text, prefix in inputs_of(callback.transcript)[:MAX_DEEP_DIAL]:
+        session = await self._play(turn, session, inputs_of(callback.transcript))
+        return _receipt(await self._save(turn, session))
+
+    async def _play(self, turn: _Turn, session: Session, inputs: list[tuple[str, str]]) -> Session:
+        for text, transcript in inputs[:MAX_DEEP_DIAL]:
             if session.ended:
                 break
-            session = await self._advance(turn, session, Input(text), prefix)
-        assert session.receipt is not None  # noqa: S101 - _advance ends with a screen
-        return session.receipt
+            session = await self._advance(turn, session, Input(text), transcript)
+        return session
 
     def _fresh(self, callback: Callback) -> Session:
         return Session(
@@ -194,30 +195,35 @@ class Callbacks:
             language="",
             started_at=self._clock.now().timestamp(),
             frames=(),
+            replay=len(callback.transcript),
         )
 
     # --- one input
 
     async def _advance(self, turn: _Turn, session: Session, happening: Happening, transcript: str) -> Session:
-        """Take one input to its screen, and save. `transcript` is all input up to and with this one."""
+        """Take one input to its screen, not saved yet. `transcript` is all input up to and with this one."""
         digest = self._digest(turn, transcript)
         session = replace(session, position=len(transcript), digest=digest, turn=digest, acted=0)
         session, outcome = self._step(turn, session, happening)
         turn.language = session.language
-        return await self._finish(turn, session, outcome)
+        return await self._settle(turn, session, outcome, saved=False)
 
     async def _act(self, turn: _Turn, session: Session) -> Session:
-        """Take up an action that the session waits for: the same workflow, whoever started it."""
-        program = self._program_of(session)
-        session, outcome = step(program, session, Proceed(), self._clock.now(), turn.network.profile)
-        return await self._finish(turn, session, outcome)
+        """Take up an action that the session waits for: the same workflow, whoever started it.
 
-    async def _finish(self, turn: _Turn, session: Session, outcome: Outcome) -> Session:
+        The session is saved as it waits. To save it again would only take the race from whoever is acting.
+        """
+        session, outcome = self._step(turn, session, Proceed())
+        return await self._settle(turn, session, outcome, saved=True)
+
+    async def _settle(self, turn: _Turn, session: Session, outcome: Outcome, *, saved: bool) -> Session:
+        """Run actions until there is a screen; before an effect the session is saved as it waits for it."""
         for _ in range(MAX_ACTIONS_IN_A_TURN):
             if isinstance(outcome, Screen):
-                return await self._save(turn, session)
-            if outcome.effect:
+                return session
+            if outcome.effect and not saved:
                 session = await self._save(turn, session)
+            saved = False
             result = await self._run(turn, session, outcome)
             session, outcome = self._step(turn, session, result)
         raise StoreUnavailable(f"more than {MAX_ACTIONS_IN_A_TURN} actions in one turn")
@@ -267,8 +273,9 @@ class Callbacks:
 
     def _sorry(self, turn: _Turn) -> Screen:
         """The polite end, in the language of the session where it is known."""
-        words = self._words(turn)
-        return Screen(words, end=True, label="sorry")
+        alone = Navigation(back=None, home=None, more="", page_back=None)
+        page = paginate([self._words(turn)], alone, turn.network.profile)[0]
+        return Screen(page, end=True, label="sorry")
 
     def _words(self, turn: _Turn) -> str:
         """In plain text: the engine's phrases hold no placeholders, and there may be no session to fill them."""
@@ -281,6 +288,23 @@ class Callbacks:
 
 ANSWER_MARGIN_S = 0.5
 """Kept back from an action's time for the step, the save and the way back to the gateway."""
+
+
+def _receipt(session: Session) -> Screen:
+    if session.receipt is None:
+        raise SessionCorrupt("a stored session neither waits for an action nor has a receipt")
+    return session.receipt
+
+
+def latest_input(transcript: str, seen: int) -> str | None:
+    """What follows the part of a transcript that was seen, without the `*` between; None when nothing does.
+
+    Before the first input there is no `*` between, but one that an empty first answer has left there.
+    """
+    rest = transcript[seen:]
+    if seen == 0:
+        return (rest[1:] if rest.startswith("*") and len(rest) > 1 else rest) or None
+    return rest[1:] if rest.startswith("*") else None
 
 
 def inputs_of(transcript: str) -> list[tuple[str, str]]:
