@@ -71,7 +71,8 @@ def _by_language(flow: Flow) -> dict[str, dict[str, str]]:
 def _keyed(flow: Flow) -> Iterator[tuple[str, dict[str, str]]]:
     """Keys are the place of the text without the word `states` and with options counted from 1."""
     for path, text in all_texts(flow):
-        parts = [str(step + 1) if isinstance(step, int) else step for step in path if step != "states"]
+        place = path[1:] if path[0] == "states" else path
+        parts = [str(step + 1) if isinstance(step, int) else step for step in place]
         if parts[-1] == "text":
             parts.pop()
         yield ".".join((flow.flow, *parts)), per_language(text, flow.languages)
