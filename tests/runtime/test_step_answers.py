@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,7 @@ from ussd_engine.flow.guards import GuardError
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.session import Secret, dumps
-from ussd_engine.runtime.step import Input, Proceed, Result, Run, waits_for_action
+from ussd_engine.runtime.step import Input, Proceed, Result, Run, step, waits_for_action
 
 ASK = flow(
     """
@@ -400,6 +401,14 @@ def test_flow_that_was_dialled_itself_shows_its_end(calling: Program) -> None:
     """The text of an end with an outcome is for the subscriber who dialled that flow."""
     phone = Phone(calling, flow="part").type("1", "Thika", "red")
     assert (phone.text, phone.screen.end) == ("Part ends", True)
+
+
+def test_flow_that_ends_without_a_caller_that_waits(calling: Program) -> None:
+    """A session whose caller stands at no call, or does not know the outcome, is an error."""
+    phone = Phone(calling).type("1")
+    lost = replace(phone.session, frames=(replace(phone.session.frames[0], state="hello"), phone.session.top))
+    with pytest.raises(IllegalMove, match="flow 'part' ends with 'left', which its caller does not know"):
+        step(calling, lost, Input("2"), NOW, Profile())
 
 
 def test_calls_have_a_depth() -> None:

@@ -47,7 +47,7 @@ class _Reading:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
-    sms: SmsTemplates = field(default_factory=lambda: SmsTemplates({}, "en"))
+    sms: SmsTemplates = field(default_factory=SmsTemplates.empty)
     sms_file: str = ""
 
 
