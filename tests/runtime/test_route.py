@@ -207,6 +207,7 @@ def test_flag_cannot_be_typed() -> None:
         ask.goto,
         None,
         None,
+        static=True,
     )
     assert read_answer(flagged, "true", TODAY, no_value) is None
 

@@ -40,7 +40,6 @@ sessions = st.builds(
     version=counts,
     position=counts,
     digest=text,
-    turn=text,
     acted=counts,
     replay=counts,
     receipt=st.none() | st.builds(Screen, text, st.booleans(), text),

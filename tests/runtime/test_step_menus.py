@@ -280,6 +280,25 @@ def test_menu_of_one_session_never_shows_the_words_of_another() -> None:
     assert Phone(program).type("Joan", "5").text.startswith("No, Joan\n")
 
 
+def test_menu_with_conditions_alone_is_drawn_for_each_session() -> None:
+    """A menu whose options all have conditions is never kept for another session, though its words are fixed."""
+    states = """
+        hello:
+          ask: Town
+          save: town
+          goto: pick
+        pick:
+          menu: Pick
+          options:
+            - {text: In Thika, goto: bye, when: town == 'Thika'}
+            - {text: Elsewhere, goto: bye, when: town != 'Thika'}
+        bye: {end: Bye}
+        """
+    program = program_of(flow(states, head="data: {town: {type: name}}"))
+    assert Phone(program).type("Thika").text.startswith("Pick\n1. In Thika\n0.Back")
+    assert Phone(program).type("Embu").text.startswith("Pick\n1. Elsewhere\n0.Back")
+
+
 def test_pages_kept_for_all_depend_on_language_and_network() -> None:
     """Two networks and two languages see their own pages of the same menu."""
     states = """
