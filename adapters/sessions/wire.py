@@ -53,6 +53,7 @@ class Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_MORE)
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._unsent: list[bytes] = []
         self._transport.set_protocol(self)
 
     def send(self, command: bytes) -> asyncio.Future[Any]:
@@ -62,8 +63,16 @@ class Wire(asyncio.Protocol):
         self._waiting.append((answer, due))
         if self._watch is None:
             self._watch = self._loop.call_at(due, self._look)
-        self._transport.write(command)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(command)
         return answer
+
+    def _flush(self) -> None:
+        """One write for all commands of one pass of the event loop: a system call each would cost more."""
+        commands, self._unsent = self._unsent, []
+        if self.alive:
+            self._transport.write(b"".join(commands))
 
     def data_received(self, data: bytes) -> None:
         try:

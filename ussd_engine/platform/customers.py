@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import Select, String, bindparam, case, exists, insert, literal, select, true, update
 
+from ussd_engine.platform.lookup import Lookup
 from ussd_engine.platform.reference import USSD_ROLE_ID
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import (
+    UNFINISHED,
     accounts,
     contacts,
     customers,
     identities,
+    operations,
     profiles,
     sealed_at,
     users,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from ussd_engine.platform.database import Database
     from ussd_engine.sealing import KeyRing
 
 PHONE_TYPES = ("phone", "alternate_phone", "wallet")
@@ -67,15 +71,51 @@ class Person:
 async def get_customer_by_phone_number(
     connection: AsyncConnection, phone_number: str
 ) -> KnownCustomer | None:
-    """The customer whose primary phone this is, else the one that has it under another phone type."""
-    rank = case({name: place for place, name in enumerate(PHONE_TYPES)}, value=identities.c.type)
-    wanted = identities.c.type.in_(PHONE_TYPES) & (identities.c.value == phone_number)
-    return await _known(connection, wanted, rank)
+    row = (await connection.execute(_by_phone_number(phone_number))).first()
+    return KnownCustomer(*row) if row else None
 
 
 async def get_customer_by_bank_ref(connection: AsyncConnection, bank_ref: str) -> KnownCustomer | None:
     wanted = (identities.c.type == BANK_REF) & (identities.c.value == bank_ref)
-    return await _known(connection, wanted, identities.c.id)
+    row = (await connection.execute(_known(wanted, identities.c.id))).first()
+    return KnownCustomer(*row) if row else None
+
+
+def _by_phone_number(phone_number: Any) -> Select[Any]:
+    """The customer whose primary phone this is, else the one that has it under another phone type."""
+    rank = case({name: place for place, name in enumerate(PHONE_TYPES)}, value=identities.c.type)
+    wanted = identities.c.type.in_(PHONE_TYPES) & (identities.c.value == phone_number)
+    return _known(wanted, rank)
+
+
+def _known(wanted: Any, order: Any) -> Select[Any]:
+    return (
+        select(identities.c.customer_id, users.c.id.label("user_id"), users.c.status, users.c.language)
+        .outerjoin(users, users.c.customer_id == identities.c.customer_id)
+        .where(wanted)
+        .order_by(order)
+        .limit(1)
+    )
+
+
+def _standing() -> Lookup:
+    """One row: the customer with this phone number, if any, and whether an operation of it is unfinished."""
+    phone_number = bindparam("phone_number", "", String())
+    known = _by_phone_number(phone_number).subquery()
+    unfinished = (operations.c.phone_number == phone_number) & operations.c.state.in_(UNFINISHED)
+    one_row = select(literal(1).label("one")).subquery()
+    return Lookup(select(*known.c, exists().where(unfinished)).select_from(one_row.outerjoin(known, true())))
+
+
+_STANDING = _standing()
+
+
+async def standing(database: Database, phone_number: str) -> tuple[KnownCustomer | None, bool]:
+    """Who has this phone number, and whether a registration or an opening of it is under way."""
+    rows = await database.lookups.run(_STANDING, phone_number=phone_number)
+    customer_id, user_id, status, language, waiting = rows[0]
+    known = KnownCustomer(customer_id, user_id, status, language) if customer_id else None
+    return known, bool(waiting)
 
 
 async def has_live_user(connection: AsyncConnection, person: Person) -> bool:
@@ -83,19 +123,6 @@ async def has_live_user(connection: AsyncConnection, person: Person) -> bool:
     by_ref = await get_customer_by_bank_ref(connection, person.bank_ref)
     by_phone = await get_customer_by_phone_number(connection, person.phone_number)
     return any(known and known.user_status in LIVE for known in (by_ref, by_phone))
-
-
-async def _known(connection: AsyncConnection, wanted: Any, order: Any) -> KnownCustomer | None:
-    row = (
-        await connection.execute(
-            select(identities.c.customer_id, users.c.id, users.c.status, users.c.language)
-            .outerjoin(users, users.c.customer_id == identities.c.customer_id)
-            .where(wanted)
-            .order_by(order)
-            .limit(1)
-        )
-    ).first()
-    return KnownCustomer(*row) if row else None
 
 
 async def save_person(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ussd_engine.platform.lookup import Lookups
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -61,6 +63,7 @@ class Database:
         self.engine = create_engine(url)
         # Within the process writers queue here: SQLite's own queue is a poll with sleeps in between.
         sqlite = self.engine.dialect.name == "sqlite"
+        self.lookups = Lookups(self.engine, BUSY_TIMEOUT_MS / 1000)
         self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if sqlite else nullcontext()
 
     @asynccontextmanager
@@ -76,4 +79,5 @@ class Database:
                 yield connection
 
     async def close(self) -> None:
+        await self.lookups.close()
         await self.engine.dispose()

@@ -137,12 +137,6 @@ async def find_unfinished(
     return _operation(row, keys) if row else None
 
 
-async def is_waiting(connection: AsyncConnection, phone_number: str) -> bool:
-    """Whether any operation of this phone number is unfinished."""
-    wanted = (operations.c.phone_number == phone_number) & operations.c.state.in_(UNFINISHED)
-    return (await connection.execute(select(operations.c.id).where(wanted))).first() is not None
-
-
 async def mark_attempted(connection: AsyncConnection, id_: str, now: datetime) -> bool:
     """Note that the bank is about to be asked. False when a former run had noted it already."""
     result = await connection.execute(

@@ -158,7 +158,7 @@ operations = Table(
     # The id is also the external id that the bank stores with an opening.
     Column("id", String(UUID_LENGTH), primary_key=True),
     Column("kind", String(32), nullable=False),
-    Column("phone_number", String(16), nullable=False),
+    Column("phone_number", String(16), nullable=False, index=True),
     Column("workflow_id", String(128), nullable=False, unique=True),
     Column("channel", String(16), nullable=False),
     Column("asked_digest", String(32), nullable=False),

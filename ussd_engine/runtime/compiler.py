@@ -108,7 +108,12 @@ class _Compilation:
             case m.RouteState():
                 return p.Route(name, self.goto(state.route, "case"))
             case m.EndState():
-                return p.End(name, self.texts(state.end) if state.end is not None else None, state.outcome)
+                text = self.texts(state.end) if state.end is not None else None
+                return p.End(name, text, state.outcome, text is not None and self.static(text))
+
+    def static(self, *texts: p.Texts) -> bool:
+        """Whether a screen of these texts, with the engine's own words, is the same for every session."""
+        return all(map(_literal, (*texts, *self.phrases.values())))
 
     def expressions(self, sources: Mapping[str, str], kinds: Mapping[str, Kind]) -> dict[str, Expression]:
         return {name: self.cel.compile(source, kinds[name]) for name, source in sources.items()}
@@ -125,8 +130,8 @@ class _Compilation:
             for number, option in enumerate(state.options, 1)
         )
         text = self.texts(state.menu)
-        shown = [text, *(option.text for option in options), *self.phrases.values()]
-        static = all(map(_literal, shown)) and all(option.when is None for option in options)
+        static = self.static(text, *(option.text for option in options))
+        static = static and all(option.when is None for option in options)
         keys = self.model.keys
         back = self.key(keys.back, state.back)
         if back in keys_of(
@@ -141,16 +146,19 @@ class _Compilation:
         if accept.when is not None:
             when = Compiler({**self.kinds, "answer": "string"}).compile(accept.when, "bool")
         keys = self.model.keys
+        text = self.texts(state.ask)
+        wrong = self.texts(state.wrong) if state.wrong is not None else self.phrases["wrong_answer"]
         return p.Ask(
             name=name,
-            text=self.texts(state.ask),
+            text=text,
             save=self.data[state.save],
             accept=p.Accept(accept.date, accept.min_age, accept.max_age, accept.min, accept.max, when),
-            wrong=self.texts(state.wrong) if state.wrong is not None else self.phrases["wrong_answer"],
+            wrong=wrong,
             max_tries=state.tries.max if state.tries else None,
             goto=self.goto(state.goto, "answer"),
             back=self.key(keys.back, state.back),
             home=self.key(keys.home, state.home),
+            static=self.static(text, wrong),
         )
 
     def action(self, name: str, state: m.ActionState) -> p.Action:

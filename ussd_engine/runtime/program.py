@@ -68,7 +68,7 @@ class Menu:
     back: str | None
     home: str | None
     static: bool
-    """No placeholder and no condition: the pages depend on language and keys alone."""
+    """No placeholder and no condition: the pages depend on language and keys alone. So for `Ask` and `End`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Ask:
     goto: Goto
     back: str | None
     home: str | None
+    static: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class End:
     name: str
     text: Texts | None
     outcome: str | None
+    static: bool
 
 
 Screenful = Menu | Ask
@@ -144,7 +146,7 @@ class Program:
     dial: Mapping[str, str]
     """Service code to the flow that it starts."""
     pages: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
-    """Pages of static menus, filled as they are first shown; bounded by the screens of the program."""
+    """Pages of static screens, filled as they are first shown; bounded by the screens of the program."""
 
 
 Switch = Literal["on", "off"]

@@ -62,11 +62,11 @@ class Mark:
 class Session:
     """Everything that is known of one session.
 
-    `position` and `digest` are the length of the transcript so far and its keyed digest; `turn` identifies the
-    latest input, and `acted` counts the actions that it has run. `replay` is the length of a transcript that is
-    played from the start: its inputs beyond `position` are still to be played. `away` says that the subscriber has
-    moved since the start or home; `wrong` that the screen shown tells of a wrong input; `shown_on` is the date
-    (ISO) when it was drawn, so that options are what they were on the screen.
+    `position` and `digest` are the length of the transcript so far and its keyed digest: together they identify
+    the latest input. `acted` counts the actions that it has run, `version` the inputs. `replay` is the length of
+    a transcript that is played from the start: its inputs beyond `position` are still to be played. `away` says
+    that the subscriber has moved since the start or home; `wrong` that the screen shown tells of a wrong input;
+    `shown_on` is the date (ISO) when it was drawn, so that options are what they were on the screen.
     """
 
     gateway: str
@@ -87,7 +87,6 @@ class Session:
     version: int = 0
     position: int = 0
     digest: str = ""
-    turn: str = ""
     acted: int = 0
     replay: int = 0
     receipt: Screen | None = None
@@ -122,7 +121,6 @@ def dumps(session: Session, keys: KeyRing) -> bytes:
             "shown_on": session.shown_on,
             "position": session.position,
             "digest": session.digest,
-            "turn": session.turn,
             "acted": session.acted,
             "replay": session.replay,
             "receipt": [session.receipt.text, session.receipt.end, session.receipt.label]

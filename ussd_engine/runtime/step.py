@@ -99,13 +99,17 @@ def waits_for_action(program: Program, session: Session) -> bool:
 
 
 class _Turn:
-    """The session as it changes during one step."""
+    """The session as it changes during one step. `flow` and `node` are where it stands."""
+
+    flow: CompiledFlow
+    node: Node
 
     def __init__(self, program: Program, session: Session, now: datetime, profile: Profile) -> None:
         self.program = program
         self.session = session
         self.today = now.date()
-        self.drawn_on = session.shown_on or self.today.isoformat()
+        self.today_iso = self.today.isoformat()
+        self.drawn_on = session.shown_on or self.today_iso
         self.profile = profile
         self.frames = list(session.frames)
         self.history = list(session.history)
@@ -115,6 +119,7 @@ class _Turn:
         self.wrong = session.wrong
         self.away = session.away
         self.acted = session.acted
+        self.arrive()
 
     # --- where the session stands
 
@@ -122,9 +127,14 @@ class _Turn:
     def top(self) -> Frame:
         return self.frames[-1]
 
-    @property
-    def flow(self) -> CompiledFlow:
-        return self._flow(self.top.flow)
+    def arrive(self) -> None:
+        """Look up where the top frame stands now."""
+        top = self.frames[-1]
+        self.flow = self._flow(top.flow)
+        try:
+            self.node = self.flow.nodes[top.state]
+        except KeyError:
+            raise IllegalMove(f"flow '{top.flow}' has no state '{top.state}'") from None
 
     def _flow(self, name: str) -> CompiledFlow:
         try:
@@ -132,19 +142,12 @@ class _Turn:
         except KeyError:
             raise IllegalMove(f"there is no flow '{name}' in revision {self.program.revision}") from None
 
-    @property
-    def node(self) -> Node:
-        try:
-            return self.flow.nodes[self.top.state]
-        except KeyError:
-            raise IllegalMove(f"flow '{self.top.flow}' has no state '{self.top.state}'") from None
-
     def value(self, name: str) -> Value | Secret:
         match name:
             case "language":
                 return self.language
             case "today":
-                return self.today.isoformat()
+                return self.today_iso
             case "session.phone":
                 return self.session.phone_number
             case "session.network":
@@ -177,7 +180,9 @@ class _Turn:
     # --- moving
 
     def go(self, state: str) -> None:
-        self.frames[-1] = replace(self.top, state=state)
+        top = self.frames[-1]
+        self.frames[-1] = Frame(top.flow, state, top.data)
+        self.arrive()
         self.page, self.tries, self.wrong = 0, 0, False
 
     def follow(self, goto: Goto) -> None:
@@ -202,7 +207,8 @@ class _Turn:
 
     def _keep(self, declared: Declared, value: Value) -> None:
         kept = Secret(value) if declared.secret else value
-        self.frames[-1] = replace(self.top, data={**self.top.data, declared.name: kept})
+        top = self.frames[-1]
+        self.frames[-1] = Frame(top.flow, top.state, {**top.data, declared.name: kept})
 
     # --- what happens
 
@@ -249,7 +255,7 @@ class _Turn:
         del self.frames[1:]
         self.history.clear()
         self.away = False
-        self.go(self.flow.home)
+        self.go(self._flow(self.top.flow).home)
 
     def _choose(self, menu: Menu, key: str) -> None:
         options = dict(route.visible(menu, self.on_screen))
@@ -294,7 +300,7 @@ class _Turn:
     # --- until something is to be shown or run
 
     def settle(self) -> tuple[Session, Outcome]:
-        self.drawn_on = self.today.isoformat()
+        self.drawn_on = self.today_iso
         for _ in range(MAX_SILENT_MOVES):
             match self.node:
                 case Menu() | Ask():
@@ -318,6 +324,7 @@ class _Turn:
         callee = self._flow(call.flow)
         values = {name: value(self.plain) for name, value in call.inputs.items()}
         self.frames.append(Frame(callee.name, callee.start))
+        self.arrive()
         for name, value in values.items():
             self.store(name, value)
 
@@ -325,6 +332,7 @@ class _Turn:
         done = self.flow
         given = {name: self.plain(name) for name in done.data}
         self.frames.pop()
+        self.arrive()
         self.history = [mark for mark in self.history if mark.depth <= len(self.frames)]
         call = self.node
         if not isinstance(call, Call) or outcome not in call.gotos:
@@ -345,17 +353,15 @@ class _Turn:
         return self._session(screen), screen
 
     def pages(self) -> tuple[str, ...]:
+        """Drawn once for all sessions where nothing on them is a session's own."""
         node = self.node
-        if isinstance(node, Menu) and node.static:
-            return self._static_pages(node)
-        return self._drawn(node)
-
-    def _static_pages(self, menu: Menu) -> tuple[str, ...]:
+        if not isinstance(node, Menu | Ask | End) or not node.static:
+            return self._drawn(node)
         back, home = bool(self.history), self.away
-        key = (self.flow.name, menu.name, self.language, self.profile, back, home, self.wrong)
+        key = (self.flow.name, node.name, self.language, self.profile, back, home, self.wrong)
         pages = self.program.pages.get(key)
         if pages is None:
-            pages = self.program.pages[key] = self._drawn(menu)
+            pages = self.program.pages[key] = self._drawn(node)
         return pages
 
     def _drawn(self, node: Node) -> tuple[str, ...]:
@@ -384,8 +390,19 @@ class _Turn:
 
     def _session(self, screen: Screen | None) -> Session:
         ended = screen is not None and screen.end
-        return replace(
-            self.session,
+        session = self.session
+        return Session(  # written out: `replace` costs as much as the rest of a step's bookkeeping
+            gateway=session.gateway,
+            session_id=session.session_id,
+            phone_number=session.phone_number,
+            service_code=session.service_code,
+            network=session.network,
+            revision=session.revision,
+            started_at=session.started_at,
+            version=session.version,
+            position=session.position,
+            digest=session.digest,
+            replay=session.replay,
             language=self.language,
             frames=() if ended else tuple(self.frames),
             history=() if ended else tuple(self.history),

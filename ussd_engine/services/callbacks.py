@@ -203,7 +203,9 @@ class Callbacks:
     async def _advance(self, turn: _Turn, session: Session, happening: Happening, transcript: str) -> Session:
         """Take one input to its screen, not saved yet. `transcript` is all input up to and with this one."""
         digest = self._digest(turn, transcript)
-        session = replace(session, position=len(transcript), digest=digest, turn=digest, acted=0)
+        session = replace(
+            session, version=session.version + 1, position=len(transcript), digest=digest, acted=0
+        )
         session, outcome = self._step(turn, session, happening)
         turn.language = session.language
         return await self._settle(turn, session, outcome, saved=False)
@@ -233,12 +235,11 @@ class Callbacks:
         return step(program, session, happening, self._clock.now(), turn.network.profile)
 
     async def _run(self, turn: _Turn, session: Session, run: Run) -> Result:
-        workflow_id = f"{run.action}:{session.turn}:{session.acted}"
+        workflow_id = f"{run.action}:{session.digest}:{session.acted}"
         left = max(turn.deadline - self._clock.monotonic() - ANSWER_MARGIN_S, 0.0)
         return await self._actions.run(run.action, Invocation(workflow_id, run.inputs, left))
 
     async def _save(self, turn: _Turn, session: Session) -> Session:
-        session = replace(session, version=session.version + 1)
         value = dumps(session, self._keys)
         ttl_ms = turn.network.ttl_ms
         if not await self._store.save(turn.key, value, expected=turn.stored, ttl_ms=ttl_ms):

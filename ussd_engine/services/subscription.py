@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from ussd_engine.errors import BankUnavailable
-from ussd_engine.platform import customers, operations
+from ussd_engine.platform import customers
 from ussd_engine.platform.customers import LIVE, KnownCustomer, Person
 from ussd_engine.platform.operations import Channel, Claim, Operation
 from ussd_engine.ports import Found, NotFound
@@ -92,9 +92,7 @@ class Subscriptions:
 
     async def check(self, phone_number: str) -> SubscriptionStatus:
         """Where this phone number stands. Raises BankUnavailable when only the bank could tell."""
-        async with self._database.read() as connection:
-            known = await customers.get_customer_by_phone_number(connection, phone_number)
-            waiting = await operations.is_waiting(connection, phone_number)
+        known, waiting = await customers.standing(self._database, phone_number)
         if known and known.user_status == "active":
             return _status("subscribed", known)
         if waiting or (known and known.user_status == "pending"):

@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operations")),
         sa.UniqueConstraint("workflow_id", name=op.f("uq_operations_workflow_id")),
     )
+    op.create_index(op.f("ix_operations_phone_number"), "operations", ["phone_number"], unique=False)
     op.create_index(
         "uq_operations_unfinished",
         "operations",
