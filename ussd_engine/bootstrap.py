@@ -119,7 +119,9 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             executor_id=settings.workflows.executor_id,
             application_version=settings.workflows.application_version,
         )
-        bank, sms = _bank(settings, clock), _sms(settings, clock)
+        # `play` shows the messages itself
+        echo = sys.stdout if sys.stdout.isatty() and sessions == "configured" else None
+        bank, sms = _bank(settings, clock), ConsoleSms(data_dir / "sms.sqlite", clock, echo)
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
         notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
@@ -234,11 +236,6 @@ def _bank(settings: Settings, clock: Clock) -> SandboxBank:
         slow_s=sandbox.slow_s,
         approval_s=sandbox.approval_s,
     )
-
-
-def _sms(settings: Settings, clock: Clock) -> ConsoleSms:
-    """Messages are shown where a person looks, never in a log."""
-    return ConsoleSms(settings.data_dir / "sms.sqlite", clock, sys.stdout if sys.stdout.isatty() else None)
 
 
 def _reconcile(settings: Settings) -> Backoff:

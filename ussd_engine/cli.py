@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONFIG = Path("config.yaml")
 FINDINGS = 1
 COULD_NOT_RUN = 2
+OWNER_ALONE = 0o077
+"""Files of the engine hold personal data and keys: whoever runs it may read them, nobody else."""
 
 app = typer.Typer(
     name="ussd",
@@ -164,6 +166,8 @@ def _run(main: Coroutine[None, None, None]) -> None:
     import asyncio  # noqa: PLC0415 - see the module
 
     import uvloop  # noqa: PLC0415
+
+    os.umask(OWNER_ALONE)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
