@@ -153,7 +153,7 @@ CONDITIONS = flow(
         - {text: New, goto: hello, when: visits == 0, set: {visits: visits + 1}}
         - {text: Old, goto: hello, when: visits > 0, set: {visits: visits + 1, twice: visits}}
         - {key: "7", text: Seven, goto: bye}
-        - {text: Today, goto: bye, when: today == '2026-11-24'}
+        - {text: Today, goto: bye, when: today == '2026-11-24', set: {visits: '9'}}
         - {text: "Leave {twice}", goto: bye}
     bye: {end: "{visits} {twice}"}
     """,
@@ -179,7 +179,7 @@ def test_options_are_those_of_the_day_they_were_shown_on() -> None:
     """Past midnight a key still means what stands on the screen."""
     phone = Phone(program_of(CONDITIONS))
     phone.now = NOW + timedelta(hours=18)
-    assert phone.type("2").text == "0 0"
+    assert phone.type("2").text == "9 0"
     late = Phone(program_of(CONDITIONS))
     late.now = NOW + timedelta(hours=18)
     assert late.type("nothing").text.endswith("Hello 0\n1. New\n7. Seven\n2. Leave 0")
@@ -278,6 +278,17 @@ def test_menu_of_one_session_never_shows_the_words_of_another() -> None:
     program = program_of(flow(states, head=head))
     assert Phone(program).type("Jane", "5").text.startswith("No, Jane\n")
     assert Phone(program).type("Joan", "5").text.startswith("No, Joan\n")
+
+
+def test_pages_of_fixed_words_are_drawn_once() -> None:
+    """A menu without values and conditions is laid out once for all sessions; others are not kept."""
+    program = program_of(WALK)
+    for _ in range(3):
+        Phone(program).type("1", "1")
+    assert len(program.pages) == 3
+    changing = program_of(CONDITIONS)
+    Phone(changing).type("1")
+    assert changing.pages == {}
 
 
 def test_menu_with_conditions_alone_is_drawn_for_each_session() -> None:
