@@ -22,12 +22,6 @@ def test_move_follows_an_edge() -> None:
     assert TABLE.move("enter_pin", "answer") == "bye"
 
 
-def test_labels_are_what_can_happen() -> None:
-    """The labels of a state are its edges and nothing more: no state is reached without one."""
-    assert sorted(TABLE.labels("hello")) == ["option.1", "option.2"]
-    assert TABLE.labels("bye") == []
-
-
 @pytest.mark.parametrize(
     ("state", "label"),
     [

@@ -188,7 +188,6 @@ class Phrases(Model):
     wrong_choice: Text | None = None
     wrong_answer: Text | None = None
     sorry: Text | None = None
-    later: Text | None = None
 
 
 class Flow(Model):

@@ -23,9 +23,4 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "sw": "Samahani, kuna hitilafu. Tafadhali piga tena baadaye.",
         "fr": "Désolé, une erreur est survenue. Veuillez rappeler plus tard.",
     },
-    "later": {
-        "en": "This takes a little longer. We will send you an SMS.",
-        "sw": "Hili litachukua muda kidogo. Tutakutumia SMS.",
-        "fr": "Cela prend un peu de temps. Nous vous enverrons un SMS.",
-    },
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ussd_engine.flow.guards import Expression
 from ussd_engine.flow.text import Slot
@@ -147,6 +146,3 @@ class Program:
     """Service code to the flow that it starts."""
     pages: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
     """Pages of static screens, filled as they are first shown; bounded by the screens of the program."""
-
-
-Switch = Literal["on", "off"]

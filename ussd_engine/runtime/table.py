@@ -54,7 +54,3 @@ class Table:
         except (MachineError, ValueError) as error:
             raise IllegalMove(f"flow '{self.flow}': state '{state}' has no edge '{label}'") from error
         return cursor.state
-
-    def labels(self, state: str) -> list[str]:
-        """What can happen in `state`: the labels of its edges."""
-        return list(self._machine.get_triggers(state))
