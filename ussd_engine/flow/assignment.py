@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from ussd_engine.flow.graph import Edge, edges, gotos, outgoing, ways
+from ussd_engine.flow.graph import Edge, edges, gotos, outcomes_of, outgoing, ways
 from ussd_engine.flow.guards import reads
 from ussd_engine.flow.model import ActionState, AskState, CallState, EndState, Flow, MenuState, State
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.text import BadPlaceholder, Slot, pieces
+from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles
 from ussd_engine.flow.vocabulary import ActionSpec
 
 
@@ -68,7 +68,7 @@ def _returns(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, Action
     """For all flows that `flow` calls, directly or not: a fixed point from above, as flows may call each other."""
     below: dict[str, Flow] = {}
     _collect(flow, flows, below)
-    known = {name: dict.fromkeys(_outcomes(one), frozenset(one.data)) for name, one in below.items()}
+    known = {name: dict.fromkeys(outcomes_of(one), frozenset(one.data)) for name, one in below.items()}
     before = None
     while known != before:
         before = dict(known)
@@ -82,10 +82,6 @@ def _collect(flow: Flow, flows: Mapping[str, Flow], below: dict[str, Flow]) -> N
         if isinstance(state, CallState) and state.call in flows and state.call not in below:
             below[state.call] = flows[state.call]
             _collect(flows[state.call], flows, below)
-
-
-def _outcomes(flow: Flow) -> set[str]:
-    return {state.outcome for state in flow.states.values() if isinstance(state, EndState) and state.outcome}
 
 
 def _returned(flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]) -> dict[str, frozenset[str]]:
@@ -149,12 +145,12 @@ def _reads(name: str, state: State) -> Iterator[tuple[str, Path_]]:
 
 
 def _in_text(text: str | dict[str, str], path: Path_) -> Iterator[tuple[str, Path_]]:
-    for language, single in text.items() if isinstance(text, dict) else (("", text),):
+    for at, single in singles(text, path):
         try:
             slots = {piece.name for piece in pieces(single) if isinstance(piece, Slot)}
         except BadPlaceholder:
             continue
-        yield from ((slot, (*path, language) if language else path) for slot in sorted(slots))
+        yield from ((slot, at) for slot in sorted(slots))
 
 
 def _way(flow: Flow, all_edges: list[Edge], target: str, name: str) -> tuple[str, ...]:

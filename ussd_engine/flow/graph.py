@@ -91,6 +91,11 @@ def edges(flow: Flow, given: Mapping[tuple[str, str], frozenset[str]] | None = N
                 yield Edge(way.label, name, way.target, way.path, filled)
 
 
+def outcomes_of(flow: Flow) -> set[str]:
+    """Every outcome that the flow can end with."""
+    return {state.outcome for state in flow.states.values() if isinstance(state, EndState) and state.outcome}
+
+
 def outgoing(all_edges: list[Edge]) -> dict[str, list[Edge]]:
     result: dict[str, list[Edge]] = {}
     for edge in all_edges:

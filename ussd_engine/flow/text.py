@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ussd_engine.flow.source import Path_
+
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?")
 
@@ -49,6 +51,14 @@ def _joined(found: list[str | Slot]) -> Iterator[str | Slot]:
         yield piece
     if run:
         yield run
+
+
+def singles(text: str | Mapping[str, str], path: Path_) -> Iterator[tuple[Path_, str]]:
+    """The text of each language, or the one text for all of them, each with its place in the file."""
+    if isinstance(text, str):
+        yield path, text
+    else:
+        yield from (((*path, language), single) for language, single in text.items())
 
 
 def per_language(text: str | Mapping[str, str], languages: list[str]) -> dict[str, str]:

@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 
 from ussd_engine.flow import model as m
-from ussd_engine.flow.checks.context import is_secret
+from ussd_engine.flow.checks.context import declared_kinds, is_secret, kinds_of
 from ussd_engine.flow.checks.inputs import keys_of
 from ussd_engine.flow.graph import edges, ways
 from ussd_engine.flow.guards import Compiler, Expression
 from ussd_engine.flow.loader import Library
 from ussd_engine.flow.phrases import PHRASES
-from ussd_engine.flow.text import Slot, pieces
-from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind
+from ussd_engine.flow.text import Slot, per_language, pieces
+from ussd_engine.flow.vocabulary import KIND_OF_TYPE, ActionSpec, Kind
 from ussd_engine.runtime import program as p
 from ussd_engine.runtime.table import Table
 
@@ -49,7 +49,7 @@ class _Compilation:
         self.model = flow
         self.library = library
         self.actions = actions
-        self.kinds: dict[str, Kind] = {**GIVEN, **{n: KIND_OF_TYPE[d.type] for n, d in flow.data.items()}}
+        self.kinds = kinds_of(flow)
         self.cel = Compiler(self.kinds)
         self.data = {name: _declared(name, data, region) for name, data in flow.data.items()}
         self.phrases = {key: self.phrase(key) for key in PHRASES}
@@ -71,15 +71,11 @@ class _Compilation:
 
     def phrase(self, key: str) -> p.Texts:
         own = getattr(self.model.texts, key)
-        engine = PHRASES[key]
-        return (
-            self.texts(own) if own is not None else self.texts({x: engine[x] for x in self.model.languages})
-        )
+        return self.texts(own if own is not None else {x: PHRASES[key][x] for x in self.model.languages})
 
     def texts(self, text: str | Mapping[str, str]) -> p.Texts:
-        if isinstance(text, str):
-            return dict.fromkeys(self.model.languages, pieces(text))
-        return {language: pieces(single) for language, single in text.items()}
+        by_language = per_language(text, self.model.languages)
+        return {language: pieces(single) for language, single in by_language.items()}
 
     def goto(self, goto: Any, label: str) -> p.Goto:
         return tuple(
@@ -102,8 +98,7 @@ class _Compilation:
             case m.ActionState():
                 return self.action(name, state)
             case m.CallState():
-                kinds = {n: KIND_OF_TYPE[d.type] for n, d in self.library.flows[state.call].data.items()}
-                inputs = self.expressions(state.inputs, kinds)
+                inputs = self.expressions(state.inputs, declared_kinds(self.library.flows[state.call]))
                 return p.Call(name, state.call, inputs, state.save, self.gotos(state.outcomes))
             case m.RouteState():
                 return p.Route(name, self.goto(state.route, "case"))
@@ -134,9 +129,8 @@ class _Compilation:
         static = static and all(option.when is None for option in options)
         keys = self.model.keys
         back = self.key(keys.back, state.back)
-        if back in keys_of(
-            state
-        ):  # allowed where no screen lies behind; then it is no key between pages either
+        # An option may have the key where no screen lies behind; then it is no key between pages either.
+        if back in keys_of(state):
             back = None
         return p.Menu(name, text, options, back, self.key(keys.home, state.home), static)
 

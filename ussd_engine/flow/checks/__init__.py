@@ -13,7 +13,7 @@ from ussd_engine.flow.checks.conditions import expressions, secret_outputs
 from ussd_engine.flow.checks.context import Context, Rule
 from ussd_engine.flow.checks.inputs import accept_suits, assigned, option_keys
 from ussd_engine.flow.checks.structure import data_declarations, same_service_code
-from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, targets
+from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, saved_kinds, targets
 from ussd_engine.flow.checks.texts import ends, phrases, texts
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.model import CallState, Flow
@@ -33,7 +33,7 @@ RULES: tuple[Rule, ...] = (
     phrases,
     ends,
 )
-RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (expressions, secret_outputs)
+RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (expressions, secret_outputs, saved_kinds)
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
     it gives to its callers, would report what is not there, so they wait until it is whole.
     """
     whole = {name: flow for name, flow in flows.items() if name not in partial}
-    called = {s.call for flow in flows.values() for s in flow.states.values() if isinstance(s, CallState)}
+    called = set[str]().union(*map(_calls, flows.values()))
     found = list(same_service_code(flows, sources))
     for name, flow in flows.items():
         context = Context(flow, sources[name], whole, names, actions, name in called)

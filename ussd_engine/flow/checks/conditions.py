@@ -110,8 +110,3 @@ def secret_outputs(context: Context) -> Iterator[Diagnostic]:
                     f"'{output}' of flow '{state.call}' is secret and would go into '{saved}', which is not"
                 )
                 yield context.source.finding(("states", name, "save", saved), "F602", message)
-            elif output in data and saved in context.kinds:
-                mine, theirs = context.kinds[saved], KIND_OF_TYPE[data[output].type]
-                if mine != theirs:
-                    message = f"output '{output}' is of kind {theirs}, and '{saved}' of kind {mine}"
-                    yield context.source.finding(("states", name, "save", saved), "F208", message)

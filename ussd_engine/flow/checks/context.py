@@ -24,8 +24,7 @@ class Context:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        declared = {name: KIND_OF_TYPE[data.type] for name, data in self.flow.data.items()}
-        return {**GIVEN, **declared}
+        return kinds_of(self.flow)
 
     def secret(self, name: str) -> bool:
         return name in self.flow.data and is_secret(self.flow.data[name])
@@ -37,6 +36,15 @@ class Context:
 
 
 Rule = Callable[[Context], Iterator[Diagnostic]]
+
+
+def declared_kinds(flow: Flow) -> dict[str, Kind]:
+    return {name: KIND_OF_TYPE[data.type] for name, data in flow.data.items()}
+
+
+def kinds_of(flow: Flow) -> dict[str, Kind]:
+    """Every value that an expression of the flow may read: what is always given, and what it declares."""
+    return {**GIVEN, **declared_kinds(flow)}
 
 
 def is_secret(data: Data) -> bool:

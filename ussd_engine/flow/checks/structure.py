@@ -31,7 +31,7 @@ def data_declarations(context: Context) -> Iterator[Diagnostic]:
 
 
 def _declaration(name: str, data: Data, flow: Flow) -> Iterator[tuple[str, str]]:
-    if f"{name}." in {"session.", "today.", "answer."}:
+    if name in {"session", "today", "answer"}:
         yield "has a name that the engine uses itself", "choose another name"
     if data.type == "choice" and not data.of:
         yield "is a choice of nothing", "list what it may be: 'of: [a, b]'"

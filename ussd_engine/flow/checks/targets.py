@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.checks.context import Context, declared_kinds
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
-from ussd_engine.flow.graph import edges, gotos
-from ussd_engine.flow.model import ActionState, AskState, CallState, Else, EndState, MenuState
+from ussd_engine.flow.graph import edges, gotos, outcomes_of
+from ussd_engine.flow.model import ActionState, AskState, CallState, Else, MenuState
 from ussd_engine.flow.source import Path_
 
 
@@ -62,8 +62,7 @@ def calls(context: Context) -> Iterator[Diagnostic]:
             context, path, f"flow '{state.call}'", set(state.inputs), set(callee.inputs), callee.inputs
         )
         yield from _saved(context, path, f"flow '{state.call}'", state.save, set(callee.outputs))
-        outcomes = {s.outcome for s in callee.states.values() if isinstance(s, EndState) and s.outcome}
-        yield from _outcomes(context, path, f"flow '{state.call}'", set(state.outcomes), outcomes)
+        yield from _outcomes(context, path, f"flow '{state.call}'", set(state.outcomes), outcomes_of(callee))
 
 
 def actions(context: Context) -> Iterator[Diagnostic]:
@@ -84,11 +83,24 @@ def actions(context: Context) -> Iterator[Diagnostic]:
         )
         yield from _saved(context, path, f"action '{spec.name}'", state.save, set(spec.outputs))
         yield from _outcomes(context, path, f"action '{spec.name}'", set(state.outcomes), set(spec.outcomes))
+
+
+def saved_kinds(context: Context) -> Iterator[Diagnostic]:
+    """F208: an output of one kind that goes into a value of another."""
+    kinds = context.kinds
+    for name, state in context.flow.states.items():
+        match state:
+            case ActionState() if state.action in context.actions:
+                outputs = context.actions[state.action].outputs
+            case CallState() if state.call in context.flows:
+                outputs = declared_kinds(context.flows[state.call])
+            case _:
+                continue
         for saved, output in state.save.items():
-            declared, kind = context.kinds.get(saved), spec.outputs.get(output)
-            if declared is not None and kind is not None and declared != kind:
-                message = f"output '{output}' is of kind {kind}, and '{saved}' of kind {declared}"
-                yield context.source.finding((*path, "save", saved), "F208", message)
+            mine, theirs = kinds.get(saved), outputs.get(output)
+            if mine is not None and theirs is not None and mine != theirs:
+                message = f"output '{output}' is of kind {theirs}, and '{saved}' of kind {mine}"
+                yield context.source.finding(("states", name, "save", saved), "F208", message)
 
 
 def _given(

@@ -9,7 +9,7 @@ from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.model import AskState, EndState, Flow, MenuState
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.text import BadPlaceholder, Slot, pieces
+from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles
 from ussd_engine.flow.vocabulary import GIVEN
 
 
@@ -18,8 +18,7 @@ def texts(context: Context) -> Iterator[Diagnostic]:
     known = {*context.flow.data, *GIVEN}
     for path, text in all_texts(context.flow):
         yield from _languages(context, path, text)
-        for language, single in text.items() if isinstance(text, dict) else (("", text),):
-            at = (*path, language) if language else path
+        for at, single in singles(text, path):
             try:
                 slots = [piece.name for piece in pieces(single) if isinstance(piece, Slot)]
             except BadPlaceholder as error:
