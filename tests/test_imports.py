@@ -18,8 +18,9 @@ FILES = {
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "phone": set(),
+    "owner_file": set(),
     "logs": {"errors"},
-    "sealing": {"errors"},
+    "sealing": {"errors", "owner_file"},
     "flow": {"errors"},
     "runtime": {"errors", "phone", "sealing", "flow"},
     "ports": {"runtime.screen"},
@@ -27,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors", "flow.source", "flow.diagnostic", "settings_model"},
     "platform": {"errors", "phone", "sealing", "ports", "logs"},
     "services": {"errors", "phone", "sealing", "logs", "flow", "runtime", "ports", "platform"},
-    "web": {"errors", "phone", "sealing", "logs", "runtime.screen", "ports", "services"},
+    "web": {"errors", "phone", "owner_file", "sealing", "logs", "runtime.screen", "ports", "services"},
     "adapters": {"errors", "phone", "logs", "ports", "runtime.screen"},
 }
 """For each part of the engine, what it may import besides itself; a dotted name means that module alone."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ussd_engine.errors import SettingsError
 from ussd_engine.sealing import KeyRing, SealBroken, load_or_create
 
 KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
@@ -110,6 +111,6 @@ def test_file_that_holds_no_keys(tmp_path: Path, content: str) -> None:
     """A broken key file is told by its name; it is never replaced, as the keys may be mended."""
     path = tmp_path / "keys.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"keys\.json: not a key file"):
+    with pytest.raises(SettingsError, match=r"keys\.json: not a key file"):
         load_or_create(path)
     assert path.read_text() == content

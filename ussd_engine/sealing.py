@@ -19,7 +19,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ussd_engine.errors import UssdError
+from ussd_engine.errors import SettingsError, UssdError
+from ussd_engine.owner_file import create_once
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -78,28 +79,17 @@ def load_or_create(path: Path) -> KeyRing:
     """The key ring of `path`, made on first use, readable by its owner alone.
 
     The file is JSON: `{"identity": base64, "sealing": [{"id": "k1", "key": base64}, ...]}`, newest key first.
+    Raises SettingsError when it is not.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         fresh = {
             "identity": base64.b64encode(os.urandom(KEY_BYTES)).decode(),
             "sealing": [{"id": "k1", "key": base64.b64encode(os.urandom(KEY_BYTES)).decode()}],
         }
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(fresh, file)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # fails when another process was first: its keys are the keys
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+        create_once(path, json.dumps(fresh))
     try:
         raw = json.loads(path.read_text())
         sealing = {entry["id"]: base64.b64decode(entry["key"]) for entry in raw["sealing"]}
         return KeyRing.of(base64.b64decode(raw["identity"]), sealing)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a key file: {error}") from error
+        raise SettingsError(f"{path}: not a key file: {error}; put the right one back") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 import re
 import secrets
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ussd_engine.errors import SettingsError
+from ussd_engine.owner_file import create_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,30 +49,13 @@ def load_or_create_api_key(data_dir: Path, configured: str | None) -> tuple[str,
         return configured, None
     path = data_dir / KEY_FILE
     if not path.exists():
-        _create(path, secrets.token_urlsafe(KEY_BYTES))
+        create_once(path, f"{secrets.token_urlsafe(KEY_BYTES)}\n")
     if path.stat().st_mode & OTHERS_MAY_READ:
         raise SettingsError(f"{path} can be read by others; run: chmod 600 {path}")
     key = path.read_text().strip()
     if not _KEY.fullmatch(key):
         raise SettingsError(f"{path} holds no key; delete it and a new one is made")
     return key, path
-
-
-def _create(path: Path, key: str) -> None:
-    """Write the whole key or nothing; when another process was first, its key is the key."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
 
 
 def authorised(header: str, key: str) -> bool:
