@@ -115,7 +115,7 @@ def check(
     from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
 
     try:
-        library = load(path, SPECS, str(path))
+        library = load(path, SPECS)
     except InvalidFlows as error:
         _report(error.diagnostics, form, _count(error.diagnostics))
         raise typer.Exit(FINDINGS) from None

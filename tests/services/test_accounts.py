@@ -23,7 +23,8 @@ from ussd_engine.ports import (
     Rejected,
     Unknown,
 )
-from ussd_engine.services.accounts import AccountOpened, OperationPending
+from ussd_engine.services.accounts import AccountOpened
+from ussd_engine.services.operations import OperationPending
 
 if TYPE_CHECKING:
     from tests.services.parts import Parts

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from tests.services.parts import BORN, Script
 from ussd_engine.errors import AlreadySubscribed, BankUnavailable, CustomerNotFound, IdentityNotVerified
 from ussd_engine.ports import Found, Holder, NotFound
-from ussd_engine.services.subscription import OperationPending, Registered, same_date_of_birth
+from ussd_engine.services.operations import OperationPending
+from ussd_engine.services.subscription import Registered, same_date_of_birth
 
 if TYPE_CHECKING:
     from tests.services.parts import Parts

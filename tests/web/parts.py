@@ -12,8 +12,8 @@ from ussd_engine.errors import BadCallback, IdempotencyKeyReused
 from ussd_engine.ports import Answer, Callback, EndReport
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.services.accounts import AccountOpened, OpenAccountRequest
+from ussd_engine.services.operations import OperationPending
 from ussd_engine.services.subscription import (
-    OperationPending,
     Registered,
     RegisterSubscription,
     SubscriptionStatus,

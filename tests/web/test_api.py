@@ -20,7 +20,8 @@ from ussd_engine.errors import (
     SessionCorrupt,
     StoreUnavailable,
 )
-from ussd_engine.services.subscription import OperationPending, SubscriptionStatus
+from ussd_engine.services.operations import OperationPending
+from ussd_engine.services.subscription import SubscriptionStatus
 from ussd_engine.web.api_v1 import PREFIX
 
 if TYPE_CHECKING:

@@ -79,10 +79,6 @@ class Operation:
     told_pending: bool
     result: dict[str, Any] | None = field(repr=False)
 
-    @property
-    def finished(self) -> bool:
-        return self.state not in UNFINISHED
-
 
 async def claim(connection: AsyncConnection, keys: KeyRing, wanted: Claim, now: datetime) -> Operation:
     """The operation with this workflow id, made when there is none; or the unfinished one of the phone."""

@@ -117,7 +117,6 @@ class End:
     static: bool
 
 
-Screenful = Menu | Ask
 Node = Menu | Ask | Action | Call | Route | End
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ussd_engine.services.operations import Operations
     from ussd_engine.services.workflows import Json, Workflows
 
-__all__ = ["AccountOpened", "Accounts", "OpenAccountRequest", "OperationPending"]
-
 SMS: Mapping[str, str] = {
     "success": "account_opened",
     "refused": "account_rejected",
@@ -67,14 +65,14 @@ class Accounts:
         database: Database,
         bank: CoreBanking,
         workflows: Workflows,
-        conduct: Operations,
+        operations: Operations,
         opening: Opening,
         admission: Admission,
     ) -> None:
         self._database = database
         self._bank = bank
         self._workflows = workflows
-        self._operations = conduct
+        self._operations = operations
         self._opening = opening
         self._admission = admission
 

@@ -7,7 +7,6 @@ bank cannot answer is the outcome `unavailable`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,12 +18,17 @@ from ussd_engine.errors import (
     CustomerExists,
     CustomerNotFound,
     IdentityNotVerified,
+    IllegalMove,
 )
+from ussd_engine.phone import is_e164
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
+from ussd_engine.services.deadline import within
+from ussd_engine.services.operations import OperationPending
 from ussd_engine.services.profile import Profiles
-from ussd_engine.services.subscription import OperationPending, RegisterSubscription, Subscriptions
+from ussd_engine.services.subscription import RegisterSubscription, Subscriptions
+from ussd_engine.services.workflows import Workflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,14 @@ class Invocation:
     def text(self, name: str) -> str:
         return str(self.inputs[name])
 
+    @property
+    def phone(self) -> str:
+        """Raises IllegalMove for what is no number: a customer must not be known under two spellings of one."""
+        number = self.text("phone")
+        if not is_e164(number):
+            raise IllegalMove("the phone number of an action is not in the form of E.164")
+        return number
+
     def optional(self, name: str) -> str | None:
         return str(self.inputs[name]) if self.inputs.get(name) else None
 
@@ -48,10 +60,13 @@ Handler = Callable[[Invocation], Awaitable[Result]]
 class Actions:
     """The handlers behind `action_specs.SPECS`."""
 
-    def __init__(self, subscriptions: Subscriptions, accounts: Accounts, profiles: Profiles) -> None:
+    def __init__(
+        self, subscriptions: Subscriptions, accounts: Accounts, profiles: Profiles, workflows: Workflows
+    ) -> None:
         self._subscriptions = subscriptions
         self._accounts = accounts
         self._profiles = profiles
+        self._workflows = workflows
         self._handlers: Mapping[str, Handler] = {
             "subscription.check": self._check,
             "subscription.profile": self._profile,
@@ -67,10 +82,13 @@ class Actions:
         except BankUnavailable:
             return Result("unavailable")
 
+    async def begun(self, workflow_id: str) -> bool:
+        """Whether this run of an effect was begun before."""
+        return await self._workflows.exists(workflow_id)
+
     async def _check(self, invocation: Invocation) -> Result:
         try:
-            async with asyncio.timeout(invocation.wait_s):
-                found = await self._subscriptions.check(invocation.text("phone"))
+            found = await within(invocation.wait_s, self._subscriptions.check(invocation.phone))
         except TimeoutError:
             return Result("unavailable")
         if found.language is not None and found.status in {"subscribed", "pending_approval"}:
@@ -78,7 +96,7 @@ class Actions:
         return Result(found.status)
 
     async def _profile(self, invocation: Invocation) -> Result:
-        found = await self._profiles.get(invocation.text("phone"))
+        found = await self._profiles.get(invocation.phone)
         if found is None:
             return Result("not_found")
         shown = {
@@ -91,7 +109,7 @@ class Actions:
     async def _language(self, invocation: Invocation) -> Result:
         changed = await self._profiles.set_language(
             invocation.workflow_id,
-            invocation.text("phone"),
+            invocation.phone,
             invocation.text("language"),
             wait_s=invocation.wait_s,
         )
@@ -101,7 +119,7 @@ class Actions:
 
     async def _register(self, invocation: Invocation) -> Result:
         request = RegisterSubscription(
-            phone_number=invocation.text("phone"),
+            phone_number=invocation.phone,
             date_of_birth=date.fromisoformat(invocation.text("birth_date")),
             language=invocation.text("language"),
             channel="ussd",
@@ -120,7 +138,7 @@ class Actions:
 
     async def _open(self, invocation: Invocation) -> Result:
         request = OpenAccountRequest(
-            phone_number=invocation.text("phone"),
+            phone_number=invocation.phone,
             first_name=invocation.text("first_name"),
             last_name=invocation.text("last_name"),
             date_of_birth=date.fromisoformat(invocation.text("birth_date")),

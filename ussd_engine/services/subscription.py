@@ -26,14 +26,6 @@ if TYPE_CHECKING:
     from ussd_engine.services.operations import Operations
     from ussd_engine.services.workflows import Json, Workflows
 
-__all__ = [
-    "OperationPending",
-    "RegisterSubscription",
-    "Registered",
-    "SubscriptionStatus",
-    "Subscriptions",
-]
-
 SMS: Mapping[str, str] = {
     "success": "subscription_received",
     "refused": "subscription_failed",
@@ -81,13 +73,13 @@ class Subscriptions:
         database: Database,
         bank: CoreBanking,
         workflows: Workflows,
-        conduct: Operations,
+        operations: Operations,
         admission: Admission,
     ) -> None:
         self._database = database
         self._bank = bank
         self._workflows = workflows
-        self._operations = conduct
+        self._operations = operations
         self._admission = admission
 
     async def check(self, phone_number: str) -> SubscriptionStatus:

@@ -17,7 +17,8 @@ import structlog
 
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.services.accounts import OpenAccountRequest
-from ussd_engine.services.subscription import OperationPending, RegisterSubscription
+from ussd_engine.services.operations import OperationPending
+from ussd_engine.services.subscription import RegisterSubscription
 from ussd_engine.web.answers import answer, request_id
 from ussd_engine.web.api_models import (
     AccountAnswer,

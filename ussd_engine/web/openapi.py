@@ -171,8 +171,10 @@ def _operation(operation: _Operation) -> dict[str, Any]:
 
 
 def _answer(model: type[BaseModel]) -> dict[str, Any]:
-    description = (model.__doc__ or model.__name__).strip() if "__doc__" in vars(model) else model.__name__
-    return {"description": description, "content": {"application/json": {"schema": _ref(model)}}}
+    return {
+        "description": model.__doc__ or model.__name__,
+        "content": {"application/json": {"schema": _ref(model)}},
+    }
 
 
 def _problem(description: str) -> dict[str, Any]:

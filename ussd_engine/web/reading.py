@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from aiohttp import hdrs
 from pydantic import ValidationError
 
 from ussd_engine.web.api_models import Reading, Request
@@ -69,12 +68,7 @@ async def read(request: web.Request, model: type[AnyRequest], against: Reading, 
 
 
 def _check_media_type(request: web.Request) -> None:
-    given = request.headers.get(hdrs.CONTENT_TYPE, "")
-    if (
-        request.content_type != "application/json"
-        or (request.charset or "utf-8").lower() != "utf-8"
-        or not given
-    ):
+    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
         raise Problem(415, "unsupported_media_type", "Send the body as application/json in UTF-8.")
 
 
