@@ -3,24 +3,32 @@
 ::
 
     UssdError                    code
-    ├── SettingsError            settings_invalid        config.yaml or USSD__* is wrong; nothing starts
-    ├── FlowError                flow_invalid            a flow folder has findings; holds all of them
+    ├── SettingsError            settings_invalid        this machine or its settings are wrong; nothing starts
+    │   └── InvalidSettings      settings_invalid        config.yaml or USSD__* has findings; holds all of them
+    ├── FlowError                flow_invalid            a flow folder cannot be used
+    │   └── InvalidFlows         flow_invalid            a flow folder has findings; holds all of them
+    ├── GuardError               expression_invalid      an expression is no CEL, or cannot be computed
     ├── IllegalMove              illegal_move            an edge that the compiled flow does not have
     ├── BadCallback              bad_callback            a gateway's request is no callback at all (HTTP 400)
     ├── SessionConflict          session_conflict        caller or service code changed within a session
     ├── SessionCorrupt           session_corrupt         a stored session cannot be read
+    ├── ReplayDiverged           replay_diverged         inputs played again no longer lead where they led
     ├── StoreUnavailable         store_unavailable       the session store does not answer
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     ├── SmsRejected              sms_rejected            the sender refused for good
+    ├── SealBroken               seal_broken             sealed data does not open: another key, place or content
+    ├── StepFailed               step_failed             a step of a workflow failed in a way nobody planned
     └── Refusal                  (its own)               a rule of the business says no
         ├── CustomerNotFound     customer_not_found
         ├── IdentityNotVerified  identity_not_verified
         ├── AlreadySubscribed    already_subscribed
         ├── CustomerExists       customer_exists
         ├── AccountRejected      rejected
-        └── IdempotencyKeyReused idempotency_key_reused
+        ├── IdempotencyKeyReused idempotency_key_reused
+        └── UnknownFlow          unknown_flow
 
+Those that one module alone raises and explains stand in that module, the others here.
 Messages are for a person: what is wrong, where, and what to do. None of them holds personal data.
 """
 

@@ -35,7 +35,7 @@ def test_the_shipped_texts_are_complete_in_both_languages() -> None:
 
 def test_a_value_is_text_and_nothing_more() -> None:
     """Braces and line breaks in a name neither name a placeholder nor break the message."""
-    templates = SmsTemplates({"account_opened": {"en": "Dear {first_name}: {account_number}"}}, "en")
+    templates = SmsTemplates({"account_opened": {"en": "Dear {first_name}: {account_number}"}})
     values = {"first_name": "{account_number}\n\rEve", "account_number": "1"}
     assert templates.render("account_opened", "xx", values) == "Dear {account_number} Eve: 1"
 

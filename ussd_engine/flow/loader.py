@@ -28,6 +28,14 @@ _STATE_MODELS: Mapping[str, type[BaseModel]] = {
     "route": m.RouteState,
     "end": m.EndState,
 }
+_PATTERNS: Mapping[str, str] = {
+    m.NAME_PATTERN: "a name: small letters, digits and '_', a letter first, at most 40",
+    m.LANGUAGE_PATTERN: "a language: two or three small letters, such as 'en'",
+    m.KEY_PATTERN: "a key: one to four of the digits, '*' and '#'",
+    m.SERVICE_CODE_PATTERN: "a service code, such as '*384*100#'",
+    m.REGION_PATTERN: "a region: two capital letters, such as 'KE'",
+}
+"""What a pattern of the model means, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class _Reading:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
-    sms: SmsTemplates = field(default_factory=SmsTemplates.empty)
+    sms: SmsTemplates = field(default_factory=SmsTemplates)
     sms_file: str = ""
 
 
@@ -225,14 +233,7 @@ def _kinds(source: Source, path: Path_) -> Diagnostic:
 
 def _pattern_message(value: str, context: Mapping[str, Any]) -> str:
     pattern = str(context.get("pattern", ""))
-    reason = {
-        "^[a-z][a-z0-9_]{0,39}$": "a name: small letters, digits and '_', a letter first, at most 40",
-        "^[a-z]{2,3}$": "a language: two or three small letters, such as 'en'",
-        "^[0-9*#]{1,4}$": "a key: one to four of the digits, '*' and '#'",
-        r"^\*[0-9*]{1,30}#$": "a service code, such as '*384*100#'",
-        "^[A-Z]{2}$": "a region: two capital letters, such as 'KE'",
-    }.get(pattern, f"of the form {pattern}")
-    return f"'{value[:60]}' is not {reason}"
+    return f"'{value[:60]}' is not {_PATTERNS.get(pattern, f'of the form {pattern}')}"
 
 
 def _allowed(path: Path_, data: Any) -> Iterable[str]:

@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, St
 STATE_KINDS = ("menu", "ask", "action", "call", "route", "end")
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
 """Names of flows, states, data, outcomes: they stand in keys, logs and hop labels."""
+LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
+KEY_PATTERN = r"^[0-9*#]{1,4}$"
+SERVICE_CODE_PATTERN = r"^\*[0-9*]{1,30}#$"
+REGION_PATTERN = r"^[A-Z]{2}$"
 MAX_TEXT = 2_000
 """Characters in one text: a dozen pages; more is no USSD screen."""
 
@@ -26,8 +30,8 @@ class Model(BaseModel):
 
 PlainText = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT)]
 Name = Annotated[StrictStr, Field(pattern=NAME_PATTERN)]
-Language = Annotated[StrictStr, Field(pattern=r"^[a-z]{2,3}$")]
-Key = Annotated[StrictStr, Field(pattern=r"^[0-9*#]{1,4}$")]
+Language = Annotated[StrictStr, Field(pattern=LANGUAGE_PATTERN)]
+Key = Annotated[StrictStr, Field(pattern=KEY_PATTERN)]
 Expression = Annotated[StrictStr, Field(min_length=1, max_length=500)]
 Scalar = StrictStr | StrictInt | StrictBool
 
@@ -74,7 +78,7 @@ class Data(Model):
     of: list[StrictStr] | None = None
     secret: StrictBool = False
     default: Scalar | None = None
-    region: Annotated[StrictStr, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    region: Annotated[StrictStr, Field(pattern=REGION_PATTERN)] | None = None
 
 
 class Accept(Model):
@@ -192,7 +196,7 @@ class Phrases(Model):
 
 class Flow(Model):
     flow: Name
-    dial: list[Annotated[StrictStr, Field(pattern=r"^\*[0-9*]{1,30}#$")]] = Field(default_factory=list)
+    dial: list[Annotated[StrictStr, Field(pattern=SERVICE_CODE_PATTERN)]] = Field(default_factory=list)
     languages: Annotated[list[Language], Field(min_length=1, max_length=20)]
     start: Name
     home: Name | None = None

@@ -6,7 +6,7 @@ The file has one key, `sms`: event -> language -> text. Findings have codes S101
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
@@ -28,26 +28,27 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
 """Every event that sends an SMS, with what its text may name. A file must have a text for each."""
 
 
+DEFAULT_LANGUAGE = "en"
+"""Every event has a text in it, for subscribers whose language has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class SmsTemplates:
-    """`texts` maps event, then language, to a text whose placeholders were checked."""
+    """`texts` maps event, then language, to a text whose placeholders were checked.
 
-    texts: Mapping[str, Mapping[str, str]]
-    default_language: str
+    Empty for a folder without a file of SMS texts: it can be checked, but not serve.
+    """
 
-    @classmethod
-    def empty(cls) -> SmsTemplates:
-        """For a folder without a file of SMS texts: it can be checked, but not serve."""
-        return cls({}, "en")
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def render(self, event: str, language: str, values: Mapping[str, str]) -> str:
         """The text in `language`, else in the default language. Values lose their line breaks."""
         texts = self.texts[event]
         clean = {name: " ".join(value.split()) for name, value in values.items()}
-        return texts.get(language, texts[self.default_language]).format_map(clean)
+        return texts.get(language, texts[DEFAULT_LANGUAGE]).format_map(clean)
 
 
-def parse_templates(source: Source, default_language: str = "en") -> tuple[SmsTemplates, list[Diagnostic]]:
+def parse_templates(source: Source) -> tuple[SmsTemplates, list[Diagnostic]]:
     """Read the templates of a file, with everything that is wrong with them.
 
     S101 wrong shape, S102 unknown key or event, S103 missing event, S104 missing language (an error for the
@@ -59,7 +60,7 @@ def parse_templates(source: Source, default_language: str = "en") -> tuple[SmsTe
     events = data.get("sms")
     if not isinstance(events, dict):
         findings.append(source.finding(("sms",), "S101", "'sms' must map events to texts per language"))
-        return SmsTemplates({}, default_language), findings
+        return SmsTemplates(), findings
     findings += _unknown(source, ("sms",), events, set(PLACEHOLDERS), "event")
     findings += [
         source.finding(
@@ -70,11 +71,9 @@ def parse_templates(source: Source, default_language: str = "en") -> tuple[SmsTe
     ]
     languages = {str(name) for texts in events.values() if isinstance(texts, dict) for name in texts}
     for event in PLACEHOLDERS.keys() & events.keys():
-        findings += _check_event(
-            source, event, events[event], languages | {default_language}, default_language
-        )
+        findings += _check_event(source, event, events[event], languages | {DEFAULT_LANGUAGE})
     texts = {e: dict(t) for e, t in events.items() if isinstance(t, dict) and e in PLACEHOLDERS}
-    return SmsTemplates(texts, default_language), sorted(findings)
+    return SmsTemplates(texts), sorted(findings)
 
 
 def _unknown(
@@ -85,18 +84,16 @@ def _unknown(
         yield source.finding((*path, key), "S102", message, did_you_mean(key, known), key=True)
 
 
-def _check_event(
-    source: Source, event: str, texts: Any, languages: set[str], default: str
-) -> Iterator[Diagnostic]:
+def _check_event(source: Source, event: str, texts: Any, languages: set[str]) -> Iterator[Diagnostic]:
     path: Path_ = ("sms", event)
     if not isinstance(texts, dict):
         yield source.finding(path, "S101", f"'{event}' must map languages to texts")
         return
     for language in sorted(languages - texts.keys()):
-        fallback = "" if language == default else f"subscribers of '{language}' get the text in '{default}'"
-        message = f"'{event}' has no text in '{language}'"
-        hint = fallback or did_you_mean(language, texts)
-        yield source.finding(path, "S104", message, hint, key=True, warning=language != default)
+        message, spare = f"'{event}' has no text in '{language}'", language != DEFAULT_LANGUAGE
+        hint = f"subscribers of '{language}' get the text in '{DEFAULT_LANGUAGE}'"
+        hint = hint if spare else did_you_mean(language, texts)
+        yield source.finding(path, "S104", message, hint, key=True, warning=spare)
     for language, text in texts.items():
         yield from _check_text(source, (*path, language), text, PLACEHOLDERS[event])
 
@@ -106,11 +103,11 @@ def _check_text(source: Source, path: Path_, text: Any, allowed: frozenset[str])
         yield source.finding(path, "S101", "must be a text")
         return
     try:
-        fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
+        slots = [slot for slot in string.Formatter().parse(text) if slot[1] is not None]
     except ValueError:
         yield source.finding(path, "S106", "has a brace without its partner", "write {{ or }} for a brace")
         return
-    for _, name, format_, conversion in fields:
+    for _, name, format_, conversion in slots:
         if format_ or conversion or not (name or "").isidentifier():
             message = f"'{{{name}}}' is no placeholder"
             yield source.finding(path, "S106", message, "a placeholder is a name between braces")
