@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ussd_engine.settings import InvalidSettings, NetworkProfile, load
+from ussd_engine.settings import InvalidSettings, NetworkProfile, Settings, load
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,9 +104,8 @@ def test_key_ring_is_in_the_data_folder_unless_it_is_set(tmp_path: Path) -> None
         ("USSD__NETWORKS__63902__PAGE_SEPTETS", "150", lambda s: s.network("63902").page_septets == 150),
     ],
 )
-def test_a_variable_sets_a_key(name: str, value: str, read: object) -> None:
+def test_a_variable_sets_a_key(name: str, value: str, read: Callable[[Settings], bool]) -> None:
     """Every key can be set by its variable, whatever its type and whatever the case of the name."""
-    assert callable(read)
     assert read(load(None, {name: value}))
 
 

@@ -42,7 +42,7 @@ __all__ = ["InvalidSettings", "NetworkProfile", "Settings", "load"]
 PREFIX = "USSD__"
 _SOURCE_CODES = {"F001": "C101", "F002": "C102", "F003": "C103"}
 _SUBJECT = re.compile(r"^(Value error, |\w+( \w+)? should (?=be |have |match ))")
-_DEFAULT_GATEWAYS = {"africastalking": {"type": "africastalking"}}
+_DEFAULT_GATEWAYS = Settings().model_dump(include={"gateways"})["gateways"]
 
 
 class InvalidSettings(SettingsError):

@@ -33,7 +33,7 @@ class RedisEvents:
     detail (JSON). Every call ends within `timeout_s`, with StoreUnavailable when Redis did not answer.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 1.0, prefix: str = "ussd:events") -> None:
+    def __init__(self, url: str, *, timeout_s: float, prefix: str = "ussd:events") -> None:
         self._link = RedisLink(url, timeout_s=timeout_s)
         self._stream = f"{{{prefix}}}:feed"
         self._seen = f"{{{prefix}}}:seen:"

@@ -32,7 +32,7 @@ class RedisSessionStore:
     Every call ends within `timeout_s`. Each session is one key, so that a cluster can spread them.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 1.0, prefix: str = "ussd:session:") -> None:
+    def __init__(self, url: str, *, timeout_s: float, prefix: str = "ussd:session:") -> None:
         self._link = RedisLink(url, timeout_s=timeout_s)
         self._prefix = prefix
 

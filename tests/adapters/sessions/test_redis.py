@@ -335,7 +335,7 @@ async def test_credentials_come_from_the_url(own_redis: RedisServer) -> None:
 def test_a_url_that_is_none_is_a_setting_to_mend(url: str) -> None:
     """A wrong redis.url is told apart from a Redis that is away, and its password is not shown."""
     with pytest.raises(SettingsError, match=r"redis\.url") as caught:
-        RedisSessionStore(url)
+        RedisSessionStore(url, timeout_s=5)
     assert "secret" not in str(caught.value)
 
 
