@@ -57,8 +57,8 @@ from ussd_engine.web.app import build_app
 from ussd_engine.web.health import Check
 from ussd_engine.web.security import load_or_create_api_key
 
-PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after_s=3600.0)
-"""For recording what is done already: an hour outlasts the restart or failover of a database."""
+PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after_s=60.0)
+"""For recording what is done already: soon at first, and then every half minute until it is recorded."""
 SMS_RETRY = Backoff(first_delay_s=2.0, factor=2.0, max_delay_s=600.0, give_up_after_s=86_400.0)
 """For a message that the sender did not take: a day, after which the news is stale."""
 
@@ -118,6 +118,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             keys,
             executor_id=settings.workflows.executor_id,
             application_version=settings.workflows.application_version,
+            persist=PERSIST,
         )
         # `play` shows the messages itself
         echo = sys.stdout if sys.stdout.isatty() and sessions == "configured" else None
@@ -125,7 +126,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
         notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
-        operations = Operations(database, keys, clock, workflows, notifications, PERSIST)
+        operations = Operations(database, keys, clock, workflows, notifications)
         admission = Admission(keys, Approvals(keys, frozenset(settings.approvals.automatic)))
         opening = Opening(database, bank, clock, workflows, _reconcile(settings))
         subscriptions = Subscriptions(database, bank, workflows, operations, admission)
@@ -142,7 +143,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         callbacks = Callbacks(
             program=program,
             store=store,
-            actions=Actions(subscriptions, accounts, profiles),
+            actions=Actions(subscriptions, accounts, profiles, workflows),
             keys=keys,
             clock=clock,
             networks=_networks(settings),

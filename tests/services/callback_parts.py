@@ -114,6 +114,9 @@ class SampleActions:
     runs: list[tuple[str, str]] = field(default_factory=list)
     before: Callable[[str, Invocation], Awaitable[Result | None]] | None = None
 
+    async def begun(self, workflow_id: str) -> bool:
+        return workflow_id in self.payments
+
     async def run(self, action: str, invocation: Invocation) -> Result:
         self.runs.append((action, invocation.workflow_id))
         if self.before is not None and (result := await self.before(action, invocation)) is not None:

@@ -252,10 +252,10 @@ def build(
     assert not findings
     database = Database(database_url(folder))
     workflows = Workflows(
-        f"sqlite:///{folder}/workflows.db", KEYS, executor_id="test", application_version="1"
+        f"sqlite:///{folder}/workflows.db", KEYS, executor_id="test", application_version="1", persist=PERSIST
     )
     notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, RETRY)
-    operations = conduct(database, KEYS, clock, workflows, notifications, PERSIST)
+    operations = conduct(database, KEYS, clock, workflows, notifications)
     admission = Admission(KEYS, Approvals(KEYS, automatic))
     made = Opening(database, bank, clock, workflows, reconcile)
     subscriptions = Subscriptions(database, bank, workflows, operations, admission)

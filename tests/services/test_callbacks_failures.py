@@ -141,8 +141,10 @@ async def test_crash_within_a_deep_dial_goes_on_with_its_other_inputs(later: lis
         if action == "sample.pay":
             raise Killed
 
-    actions.before = die
     dialled = f"2*a*2*{PIN}*1*b"
+    await Engine(store, actions, program=program).walk("", "2", "2*a", "2*a*2", f"2*a*2*{PIN}")
+    store.forget()
+    actions.before = die
     with pytest.raises(Killed):
         await Engine(store, actions, program=program).send(dialled)
     actions.before = None
@@ -161,6 +163,18 @@ async def test_lost_session_is_played_again_and_runs_nothing_twice() -> None:
     assert (await engine.send(f"1*{PIN}*9")).text == PAID
     assert len(engine.actions.payments) == 1
     assert set(engine.actions.runs) == identities
+
+
+@pytest.mark.parametrize(("ran_then", "text"), [(True, "Noted b\n"), (False, None)])
+async def test_replay_begins_no_effect_on_its_way(ran_then: bool, text: str | None) -> None:
+    """Inputs that lead to an effect which did not run then, and go on after it, are not what anybody asked for."""
+    engine = Engine(program=program_of(NOTED_AFTER_PAY))
+    if ran_then:
+        await engine.walk("", "2", "2*a", "2*a*2", f"2*a*2*{PIN}")
+        engine.store.forget()
+    screen = await engine.send(f"2*a*2*{PIN}*1*b")
+    assert screen.text.startswith(text) if text else screen.label == "sorry"
+    assert len(engine.actions.payments) == ran_then
 
 
 async def test_lost_session_goes_on_with_the_new_input() -> None:

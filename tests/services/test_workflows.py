@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.services.parts import KEYS
+from tests.services.parts import KEYS, PERSIST
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.sealing import KeyRing, SealBroken
 from ussd_engine.services.backoff import Backoff
@@ -34,7 +34,9 @@ async def launched(folder: Path, **bodies: Body) -> AsyncIterator[Workflows]:
 
 
 def make(folder: Path) -> Workflows:
-    return Workflows(f"sqlite:///{folder}/w.db", KEYS, executor_id="test", application_version="1")
+    return Workflows(
+        f"sqlite:///{folder}/w.db", KEYS, executor_id="test", application_version="1", persist=PERSIST
+    )
 
 
 async def test_what_was_interrupted_is_resumed_without_its_finished_steps(tmp_path: Path) -> None:
@@ -133,16 +135,54 @@ async def test_an_unplanned_failure_says_where_and_nothing_personal(tmp_path: Pa
         raise ValueError("Jane Sample 1990-01-15")
 
     async def body(payload: Json) -> Json:
-        return await workflows.step("fragile", breaks)
+        with pytest.raises(StepFailed, match="step 'fragile' failed: ValueError"):
+            await workflows.step("fragile", breaks)
+        return {"survived": True}
 
     async with launched(tmp_path, work=body) as workflows:
-        with capture_logs() as logs, pytest.raises(StepFailed, match="step 'fragile' failed: ValueError"):
-            await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=5)
-        with pytest.raises(StepFailed, match="ValueError"):
-            await workflows.run("work", "w-1", {}, wait_s=5)
+        with capture_logs() as logs:
+            assert await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=5) == {"survived": True}
     assert "test_workflows.py:" in str(next(entry["at"] for entry in logs if "at" in entry))
     assert "Jane" not in str(logs)
     assert b"Jane" not in (tmp_path / "w.db").read_bytes()
+
+
+async def test_a_step_of_our_own_database_is_never_given_up(tmp_path: Path) -> None:
+    """What is done already is recorded however long our database is away."""
+    tries = 0
+
+    async def breaks() -> Json:
+        nonlocal tries
+        tries += 1
+        if tries < 12:
+            raise OSError("the disk is full")
+        return {"tries": tries}
+
+    async def body(payload: Json) -> Json:
+        return await workflows.persist("record", breaks)
+
+    async with launched(tmp_path, work=body) as workflows:
+        assert await workflows.run("work", "w-1", {}, wait_s=15) == {"tries": 12}
+
+
+async def test_a_workflow_whose_database_failed_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interruption is no end: the workflow stands still, its caller hears nothing yet, and it is resumed."""
+    monkeypatch.setattr("ussd_engine.services.workflows.STRANDED_AFTER_S", 1)
+    interrupted = 0
+
+    async def body(payload: Json) -> Json:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted += 1
+            raise OSError("the workflow database is away")
+        return {"done": True}
+
+    async with launched(tmp_path, work=body) as workflows:
+        assert await workflows.run("work", "w-1", {}, wait_s=0.5) is None
+        assert await workflows.run("work", "w-1", {}, wait_s=15) == {"done": True}
+    assert interrupted == 1
 
 
 async def test_the_machinery_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 
 from ussd_engine.errors import IllegalMove
+from ussd_engine.flow.guards import Expression, GuardError
 from ussd_engine.phone import is_e164, normalise
 from ussd_engine.runtime.program import Ask, Declared, Goto, Menu, Option, Value
 
@@ -29,11 +30,22 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _NAME_SIGNS = frozenset(" '\u2019.-")
 
 
+def holds(when: Expression, value_of: ValueOf) -> bool:
+    """Whether a condition holds; one that cannot be computed for these values does not.
+
+    An author writes `int(answer) > 100`, and a subscriber types letters: that is no reason to end a session.
+    """
+    try:
+        return bool(when(value_of))
+    except GuardError:
+        return False
+
+
 def visible(menu: Menu, value_of: ValueOf) -> Iterator[tuple[str, Option]]:
     """The options that are shown, with their keys: as written, else counted among those without one."""
     number = 0
     for option in menu.options:
-        if option.when is not None and not option.when(value_of):
+        if option.when is not None and not holds(option.when, value_of):
             continue
         if option.key is None:
             number += 1
@@ -43,7 +55,7 @@ def visible(menu: Menu, value_of: ValueOf) -> Iterator[tuple[str, Option]]:
 def choose(goto: Goto, value_of: ValueOf) -> str:
     """The edge of the first case that holds."""
     for case in goto:
-        if case.when is None or case.when(value_of):
+        if case.when is None or holds(case.when, value_of):
             return case.edge
     raise IllegalMove("none of the cases holds")  # the checker asks for an 'else'
 
@@ -59,7 +71,7 @@ def read_answer(ask: Ask, text: str, today: date, value_of: ValueOf) -> Value | 
     if isinstance(value, str) and not _between(len(value), ask.accept.min, ask.accept.max):
         return None
     when = ask.accept.when
-    if when is not None and not when(lambda name: typed if name == "answer" else value_of(name)):
+    if when is not None and not holds(when, lambda name: typed if name == "answer" else value_of(name)):
         return None
     return value
 

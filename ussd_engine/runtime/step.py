@@ -198,9 +198,8 @@ class _Turn:
 
     def store(self, name: str, value: object) -> None:
         if name == "language":
-            if not isinstance(value, str) or value not in self.flow.languages:
-                raise IllegalMove(f"flow '{self.flow.name}' has no such language")
-            self.language = value
+            if isinstance(value, str) and value in self.flow.languages:  # else the texts stay as they are
+                self.language = value
             return
         declared = self.flow.data[name]
         self._keep(declared, route.fit(declared, value))

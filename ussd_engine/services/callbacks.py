@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from ussd_engine.errors import SessionConflict, SessionCorrupt, StoreUnavailable
+from ussd_engine.errors import SessionConflict, SessionCorrupt, StoreUnavailable, UssdError
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
@@ -35,6 +35,7 @@ from ussd_engine.runtime.step import (
 )
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.actions import Actions, Invocation
+from ussd_engine.services.deadline import within
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,12 @@ class Network:
     answer_deadline_s: float
 
 
+class ReplayDiverged(UssdError):
+    """The inputs of a deep dial or of a lost session no longer lead where they led."""
+
+    code = "replay_diverged"
+
+
 class LostRace(Exception):
     """Another callback of the session was saved first."""
 
@@ -69,6 +76,7 @@ class _Turn:
     deadline: float
     stored: bytes | None = None
     language: str = ""
+    replaying: bool = False
 
 
 class Callbacks:
@@ -178,9 +186,11 @@ class Callbacks:
         return _receipt(await self._save(turn, session))
 
     async def _play(self, turn: _Turn, session: Session, inputs: list[tuple[str, str]]) -> Session:
-        for text, transcript in inputs[:MAX_DEEP_DIAL]:
+        """The inputs one after another. Only the last may begin an effect, see `_may_run`."""
+        for number, (text, transcript) in enumerate(inputs[:MAX_DEEP_DIAL], 1):
             if session.ended:
                 break
+            turn.replaying = number < len(inputs)
             session = await self._advance(turn, session, Input(text), transcript)
         return session
 
@@ -224,20 +234,30 @@ class Callbacks:
             if isinstance(outcome, Screen):
                 return session
             if outcome.effect and not saved:
+                await self._may_run(turn, session, outcome)
                 session = await self._save(turn, session)
             saved = False
             result = await self._run(turn, session, outcome)
             session, outcome = self._step(turn, session, result)
         raise StoreUnavailable(f"more than {MAX_ACTIONS_IN_A_TURN} actions in one turn")
 
+    async def _may_run(self, turn: _Turn, session: Session, run: Run) -> None:
+        """While inputs are replayed, an effect only runs if it is the one that ran then.
+
+        What an account or a registration has changed since can lead the old inputs into other menus, and what
+        they would do there nobody has asked for.
+        """
+        if turn.replaying and not await self._actions.begun(_workflow_id(session, run)):
+            raise ReplayDiverged("a replay came to an effect that its inputs had not led to")
+
     def _step(self, turn: _Turn, session: Session, happening: Happening) -> tuple[Session, Outcome]:
         program = self._program_of(session)
         return step(program, session, happening, self._clock.now(), turn.network.profile)
 
     async def _run(self, turn: _Turn, session: Session, run: Run) -> Result:
-        workflow_id = f"{run.action}:{session.digest}:{session.acted}"
         left = max(turn.deadline - self._clock.monotonic() - ANSWER_MARGIN_S, 0.0)
-        return await self._actions.run(run.action, Invocation(workflow_id, run.inputs, left))
+        invocation = Invocation(_workflow_id(session, run), run.inputs, left)
+        return await within(left + ANSWER_MARGIN_S / 2, self._actions.run(run.action, invocation))
 
     async def _save(self, turn: _Turn, session: Session) -> Session:
         value = dumps(session, self._keys)
@@ -289,6 +309,11 @@ class Callbacks:
 
 ANSWER_MARGIN_S = 0.5
 """Kept back from an action's time for the step, the save and the way back to the gateway."""
+
+
+def _workflow_id(session: Session, run: Run) -> str:
+    """The identity of the input, and which action of its turn it is: the same for every repetition."""
+    return f"{run.action}:{session.digest}:{session.acted}"
 
 
 def _receipt(session: Session) -> Screen:

@@ -95,7 +95,7 @@ class Opening:
                 await operations.mark_reconciling(connection, claim.id, answer.get("reference"))
             return {}
 
-        await self._workflows.step("mark_reconciling", write)
+        await self._workflows.persist("mark_reconciling", write)
 
     async def _open(self, claim: Claim, request: NewAccount) -> Json:
         try:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ussd_engine.platform.database import Database
     from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing
-    from ussd_engine.services.backoff import Backoff
     from ussd_engine.services.notifications import Notifications
     from ussd_engine.services.workflows import Workflows
 
@@ -100,8 +99,6 @@ class Procedure:
 
 
 class Operations:
-    """`persist` bounds how long the platform's database is tried again when a recording step fails."""
-
     def __init__(
         self,
         database: Database,
@@ -109,14 +106,12 @@ class Operations:
         clock: Clock,
         workflows: Workflows,
         notifications: Notifications,
-        persist: Backoff,
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._workflows = workflows
         self._notifications = notifications
-        self._persist = persist
 
     async def perform(self, claim: Claim, payload: Json, *, wait_s: float) -> Json | OperationPending:
         """Run or join the operation; its result, or the promise of an SMS. Raises what REFUSALS says."""
@@ -153,27 +148,18 @@ class Operations:
 
     async def conduct(self, procedure: Procedure) -> Json:
         """The body of the workflow. Ends with the operation's result, or with where it is worked on."""
-        claimed = await self.persist("claim", lambda: self._claim(procedure.claim))
+        claimed = await self._workflows.persist("claim", lambda: self._claim(procedure.claim))
         if claimed["kind"] != "ours":
             return claimed
         try:
             ending = await procedure.story()
         except StepFailed:
             ending = {"kind": "failed", "code": "step_failed"}
-        recorded = await self.persist("record", lambda: self._record(procedure, ending))
+        recorded = await self._workflows.persist("record", lambda: self._record(procedure, ending))
         result: Json = recorded["result"]
         self._workflows.announce(result)
         await self._tell(procedure.claim, recorded)
         return result
-
-    async def persist(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
-        """A step that only touches the platform's database, tried again until it works or time is up."""
-        for delay in self._persist.delays():
-            try:
-                return await self._workflows.step(name, work)
-            except StepFailed:
-                await self._workflows.sleep(delay)
-        return await self._workflows.step(name, work)
 
     async def _claim(self, claim: Claim) -> Json:
         async with self._database.write() as connection:

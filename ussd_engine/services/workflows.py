@@ -14,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ussd_engine.sealing import KeyRing
+    from ussd_engine.services.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,8 @@ THREADS = 16
 """For DBOS's own short database calls; SQLite has one writer anyway."""
 DRAIN_S = 5.0
 """How long `close` lets steps that are under way finish; one that takes longer runs again after the start."""
+STRANDED_AFTER_S = 15
+"""How long a workflow may stand without running before it is taken up, and how often that is looked at."""
 _CONTEXT = "dbos"
 
 
@@ -91,11 +96,15 @@ class Workflows:
     """Starts, awaits and resumes workflows.
 
     `url` is `sqlite:///file` or `postgresql://...`. `executor_id` is stable, and different for each worker
-    that shares the database: after a restart a worker resumes what it had begun, and only that.
+    that shares the database: after a restart a worker resumes what it had begun, and only that. `persist` says
+    how often a step of our own database is tried again; it is never given up.
     """
 
-    def __init__(self, url: str, keys: KeyRing, *, executor_id: str, application_version: str) -> None:
+    def __init__(
+        self, url: str, keys: KeyRing, *, executor_id: str, application_version: str, persist: Backoff
+    ) -> None:
         self._url = url
+        self._persist = persist
         self._keys = keys
         self._executor_id = executor_id
         self._application_version = application_version
@@ -103,6 +112,8 @@ class Workflows:
         self._runs: dict[str, _Run] = {}
         self._bodies: set[asyncio.Task[Any]] = set()
         self._sleeping: set[asyncio.Task[Any]] = set()
+        self._running: set[str] = set()
+        self._watch: asyncio.Task[None] | None = None
         self._closing = False
 
     async def launch(self, bodies: Mapping[str, Body]) -> None:
@@ -125,6 +136,7 @@ class Workflows:
             }
         )
         DBOS.launch()
+        self._watch = asyncio.create_task(self._resume_stranded())
 
     async def run(self, name: str, workflow_id: str, payload: Json, *, wait_s: float) -> Json | None:
         """Run the workflow, or join the one that has this id, and wait for its result or announcement.
@@ -157,6 +169,19 @@ class Workflows:
         self._stop_if_closing()
         return await DBOS.run_step_async({"name": name}, guarded)
 
+    async def persist(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        """A step that only touches our own database, tried again until it works, however long that takes."""
+        for delay in chain(self._persist.delays(), repeat(self._persist.max_delay_s)):
+            try:
+                return await self.step(name, work)
+            except StepFailed:
+                await self.sleep(delay)
+        raise AssertionError("the delays never end")
+
+    async def exists(self, workflow_id: str) -> bool:
+        """Whether a workflow was ever begun under this id."""
+        return await DBOS.get_workflow_status_async(workflow_id) is not None
+
     async def sleep(self, seconds: float) -> None:
         """Sleep until a stored time: after a crash only what is left of it."""
         self._stop_if_closing()
@@ -177,6 +202,8 @@ class Workflows:
     async def close(self) -> None:
         """Let steps under way finish, stop everything else where it stands, and remove DBOS."""
         self._closing = True
+        if self._watch is not None:
+            self._watch.cancel()
         for task in list(self._sleeping):
             task.cancel()
         if self._bodies:
@@ -195,16 +222,46 @@ class Workflows:
     def _tracked(self, body: Body) -> Callable[[Json], Awaitable[Json]]:
         async def workflow(payload: Json) -> Json:
             task = cast("asyncio.Task[Any]", asyncio.current_task())
-            run = self._runs.get(DBOS.workflow_id or "")
+            workflow_id = DBOS.workflow_id or ""
+            run = self._runs.get(workflow_id)
             if run:
                 run.runs_here = True
             self._bodies.add(task)
+            self._running.add(workflow_id)
             try:
                 return await body(payload)
+            except Exception as error:  # noqa: BLE001 - a workflow is never given up
+                # A body handles its own failures, so this is the workflow database's. An error would be recorded
+                # as the workflow's end; cancelled, it stays as it is, to be taken up again.
+                log.error("workflow_interrupted", workflow_id=workflow_id, **describe(error))  # noqa: TRY400 - wordless
+                raise asyncio.CancelledError from None
             finally:
                 self._bodies.discard(task)
+                self._running.discard(workflow_id)
 
         return workflow
+
+    async def _resume_stranded(self) -> None:
+        """Take up what this worker began and does not run: the workflow database failed in its midst."""
+        while True:
+            await asyncio.sleep(STRANDED_AFTER_S)
+            try:
+                for workflow_id in await self._stranded():
+                    log.warning("workflow_resumed", workflow_id=workflow_id)
+                    await DBOS.resume_workflow_async(workflow_id)
+            except Exception as error:  # noqa: BLE001 - the database may still be away; the next round tries again
+                log.error("workflows_not_watched", **describe(error))  # noqa: TRY400 - without its words
+
+    async def _stranded(self) -> list[str]:
+        before = time.time_ns() // 1_000_000 - STRANDED_AFTER_S * 1000
+        pending = await DBOS.list_workflows_async(
+            status="PENDING", executor_id=self._executor_id, load_input=False, load_output=False
+        )
+        return [
+            one.workflow_id
+            for one in pending
+            if one.workflow_id not in self._running and (one.updated_at or 0) < before
+        ]
 
     async def _start(self, run: _Run, name: str, workflow_id: str, payload: Json) -> Json:
         function = cast("Callable[[Json], Coroutine[Any, Any, Json]]", self._functions[name])
@@ -265,7 +322,7 @@ async def _first(run: _Run, wait_s: float) -> Json | None:
         await asyncio.wait({task, changed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         changed.cancel()
-    return task.result() if task.done() else run.early
+    return task.result() if task.done() and not task.cancelled() else run.early
 
 
 def _use_wal(url: str) -> None:
