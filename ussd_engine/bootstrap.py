@@ -25,15 +25,16 @@ from adapters.sessions.embedded import EmbeddedRedis
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.console import ConsoleSms
+from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
-from ussd_engine.platform.reference import ensure_reference_data
+from ussd_engine.platform.reference import check_key_ring, ensure_reference_data
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
-from ussd_engine.sealing import load_or_create
+from ussd_engine.sealing import KeyRing, load_or_create
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
@@ -108,11 +109,13 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
     """Start everything, and stop it at the end of the block."""
     library, program = load_flows(settings)
     data_dir = settings.data_dir
+    if set("?%") & set(str(data_dir)):
+        raise SettingsError(f"data_dir: {data_dir} holds '?' or '%', which an address cannot; choose another")
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys, clock = load_or_create(settings.key_file), SystemClock()
     async with AsyncExitStack() as stack:
         store, events = await _stores(settings, sessions, clock, stack)
-        database = await _database(settings, stack)
+        database = await _database(settings, keys, stack)
         workflows = Workflows(
             _workflows_url(settings),
             keys,
@@ -207,13 +210,14 @@ async def _stores(
     return store, events
 
 
-async def _database(settings: Settings, stack: AsyncExitStack) -> Database:
+async def _database(settings: Settings, keys: KeyRing, stack: AsyncExitStack) -> Database:
     url = settings.database.url.get_secret_value()
     if url == EMBEDDED:
         url = f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}"
     await migrate(url)
     database = Database(url)
     stack.push_async_callback(database.close)
+    await check_key_ring(database, keys)
     await ensure_reference_data(database)
     return database
 

@@ -14,6 +14,7 @@
     ├── SessionCorrupt           session_corrupt         a stored session cannot be read
     ├── ReplayDiverged           replay_diverged         inputs played again no longer lead where they led
     ├── StoreUnavailable         store_unavailable       the session store does not answer
+    ├── DatabaseUnavailable  database_unavailable    the platform's database does not answer
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     ├── SmsRejected              sms_rejected            the sender refused for good
@@ -76,6 +77,10 @@ class SessionCorrupt(UssdError):
 
 class StoreUnavailable(UssdError):
     code = "store_unavailable"
+
+
+class DatabaseUnavailable(UssdError):
+    code = "database_unavailable"
 
 
 class BankUnavailable(UssdError):

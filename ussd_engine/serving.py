@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -15,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ussd_engine import logs
 from ussd_engine.bootstrap import Engine, running
-from ussd_engine.errors import SettingsError
+from ussd_engine.errors import DatabaseUnavailable, SettingsError
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.app import runner
 
@@ -39,12 +40,14 @@ async def serve(settings: Settings, out: TextIO, config: Path | None) -> None:
     try:
         async with running(settings) as engine:
             await _listen(engine, stop, out, config)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error, DatabaseUnavailable) as error:
         raise SettingsError(
             f"a database cannot be used ({type(error).__name__}): look at database.url and workflows.url"
         ) from error
     except OSError as error:
-        raise SettingsError(f"the service cannot start: {error}") from error
+        raise SettingsError(
+            f"the service cannot start: {error}; look at data_dir, redis.url, database.url and workflows.url"
+        ) from error
 
 
 async def _listen(engine: Engine, stop: asyncio.Event, out: TextIO, config: Path | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,37 @@ async def test_slow_and_absent_bank_still_answers(service: Service, client: aioh
     assert "cannot be reached" in await down.dial()
     status, problem = await api(service, client, "subscription/check", phone_number="+254700000004")
     assert (status, problem["code"]) == (503, "cbs_unavailable")
+
+
+async def test_a_locked_database_does_not_hold_the_subscriber(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    """Somebody holds the platform's database while a turn wants to promise an SMS: the screen comes before."""
+    handset = phone(service, client, "+254700000005")
+    await handset.dial()
+    await handset.press("1", "Jane", "Sample", "01011990")
+    last = asyncio.create_task(handset.press("1"))
+    while not await service.opened_at_the_bank(handset.number):
+        await asyncio.sleep(0.05)
+    holder = sqlite3.connect(service.data_dir / "platform.sqlite", isolation_level=None)
+    try:
+        holder.execute("BEGIN EXCLUSIVE")
+        screen = await last  # the lock is still held
+        assert screen.startswith("END ")
+    finally:
+        holder.close()
+    await eventually(lambda: service.sms(handset.number))
+    assert len(service.platform_accounts()) == await service.opened_at_the_bank(handset.number) == 1
+
+
+async def test_the_same_deep_dial_again_does_nothing_that_was_not_asked(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    """A deep dial that opened an account leads a subscriber into other menus: nothing is changed there."""
+    inputs = "*".join((*OPENING, "1"))
+    assert "imefunguliwa" in await phone(service, client, "+254711000006").dial(inputs)
+    again = phone(service, client, "+254711000006", "s2")
+    assert (await again.dial(inputs)).startswith("END ")
+    _, known = await api(service, client, "subscription/check", phone_number="+254711000006")
+    assert (known["status"], known["language"]) == ("subscribed", "sw")
+    assert await service.opened_at_the_bank("+254711000006") == 1

@@ -112,7 +112,7 @@ _STANDING = _standing()
 
 async def standing(database: Database, phone_number: str) -> tuple[KnownCustomer | None, bool]:
     """Who has this phone number, and whether a registration or an opening of it is under way."""
-    rows = await database.lookups.run(_STANDING, phone_number=phone_number)
+    rows = await database.look_up(_STANDING, phone_number=phone_number)
     customer_id, user_id, status, language, waiting = rows[0]
     known = KnownCustomer(customer_id, user_id, status, language) if customer_id else None
     return known, bool(waiting)

@@ -9,21 +9,26 @@ begins and others queue behind it.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, nullcontext
+import sqlite3
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ussd_engine.platform.lookup import Lookups
+from ussd_engine.errors import DatabaseUnavailable
+from ussd_engine.platform.lookup import Lookup, Lookups
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from sqlalchemy.engine import Connection
 
-BUSY_TIMEOUT_MS = 30_000
-"""How long a writer waits for another process's transaction; each is a few milliseconds."""
+BUSY_TIMEOUT_MS = 3_000
+"""How long a writer waits for another process's transaction. Each is a few milliseconds; who is not served by then
+tries again, and a subscriber is not kept waiting."""
 POOL_SIZE = 5
 """Connections per process. Transactions are short, and SQLite has one writer anyway."""
 
@@ -53,31 +58,47 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+@contextmanager
+def _away() -> Iterator[None]:
+    """The words of the driver stay out: they can quote the address of the database."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout, sqlite3.Error) as error:
+        raise DatabaseUnavailable("the platform's database does not answer") from error
+
+
 class Database:
     """`async with database.read()` or `.write()` gives a connection inside one transaction.
 
-    A write commits when its block ends and rolls back when the block raises.
+    A write commits when its block ends and rolls back when the block raises. Raises DatabaseUnavailable.
     """
 
     def __init__(self, url: str) -> None:
         self.engine = create_engine(url)
         # Within the process writers queue here: SQLite's own queue is a poll with sleeps in between.
         sqlite = self.engine.dialect.name == "sqlite"
-        self.lookups = Lookups(self.engine, BUSY_TIMEOUT_MS / 1000)
+        self._lookups = Lookups(self.engine, BUSY_TIMEOUT_MS / 1000)
         self._writer: asyncio.Lock | nullcontext[None] = asyncio.Lock() if sqlite else nullcontext()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with self.engine.connect() as connection, connection.begin():
-            yield connection
+        with _away():
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        async with self._writer, self.engine.connect() as plain:
-            connection = await plain.execution_options(writes=True)
-            async with connection.begin():
-                yield connection
+        with _away():
+            async with self._writer, self.engine.connect() as plain:
+                connection = await plain.execution_options(writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def look_up(self, lookup: Lookup, **values: str) -> list[tuple[Any, ...]]:
+        """The rows of a prepared SELECT, without a transaction. Raises DatabaseUnavailable."""
+        with _away():
+            return await self._lookups.run(lookup, **values)
 
     async def close(self) -> None:
-        await self.lookups.close()
+        await self._lookups.close()
         await self.engine.dispose()

@@ -7,16 +7,36 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import select
 
+from ussd_engine.errors import SettingsError
 from ussd_engine.platform.rows import insert_if_absent
-from ussd_engine.platform.tables import policies, role_policies, roles
+from ussd_engine.platform.tables import engine_facts, policies, role_policies, roles
 
 if TYPE_CHECKING:
     from ussd_engine.platform.database import Database
+    from ussd_engine.sealing import KeyRing
 
 USSD_ROLE = "USSD Role"
 USSD_POLICY = "USSD Customers"
 USSD_ROLE_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:role:ussd"))
 USSD_POLICY_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:policy:ussd-customers"))
+
+
+async def check_key_ring(database: Database, keys: KeyRing) -> None:
+    """Raise SettingsError when the database was written under another key ring.
+
+    A new one would find no operation, open no sealed value, and let every idempotency key begin anew.
+    """
+    mark = keys.digest("key-ring")
+    async with database.write() as connection:
+        await insert_if_absent(connection, engine_facts, name="key_ring", value=mark)
+        stored = await connection.execute(
+            select(engine_facts.c.value).where(engine_facts.c.name == "key_ring")
+        )
+    if stored.scalar_one() != mark:
+        raise SettingsError(
+            "the platform's database was written under another key ring than that of keys.file: "
+            "bring the file back that belongs to it (data_dir/keys.json by default)"
+        )
 
 
 async def ensure_reference_data(database: Database) -> None:

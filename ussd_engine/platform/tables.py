@@ -248,3 +248,10 @@ idempotency_keys = Table(
     Column("attempt", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+engine_facts = Table(
+    "engine_facts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(64), nullable=False),
+)

@@ -63,7 +63,7 @@ def _tidy(value: Any) -> Any:
 
 def _name(value: str) -> str:
     """Letters and marks of any script, space, apostrophe, hyphen and full stop, with a letter among them."""
-    kinds = {" " if character in " '-." else unicodedata.category(character)[0] for character in value}
+    kinds = {" " if character in " '\u2019-." else unicodedata.category(character)[0] for character in value}
     if "L" not in kinds or not kinds <= {"L", "M", " "}:
         raise PydanticCustomError("name", "must be letters, with spaces, apostrophes, hyphens or full stops")
     return value

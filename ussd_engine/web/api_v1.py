@@ -10,13 +10,14 @@ import hashlib
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import structlog
 
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.services.accounts import OpenAccountRequest
+from ussd_engine.services.deadline import within
 from ussd_engine.services.operations import OperationPending
 from ussd_engine.services.subscription import RegisterSubscription
 from ussd_engine.web.answers import answer, request_id
@@ -37,7 +38,7 @@ from ussd_engine.web.reading import read
 from ussd_engine.web.security import authorised
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from aiohttp import web
     from pydantic import BaseModel
@@ -49,7 +50,11 @@ if TYPE_CHECKING:
     from ussd_engine.services.translations import Translations
     from ussd_engine.web.reading import AnyRequest
 
+T = TypeVar("T")
+
 PREFIX = "/api/v1/ussd"
+SPARE_S = 1.0
+"""Beyond the deadline that the services are given themselves."""
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
@@ -71,7 +76,7 @@ class Api:
 
     async def check_subscription(self, request: web.Request) -> web.Response:
         asked = await self._read(request, CheckRequest)
-        found = await self.subscriptions.check(asked.phone_number)
+        found = await self._in_time(self.subscriptions.check(asked.phone_number))
         return _answer(
             request,
             200,
@@ -94,7 +99,8 @@ class Api:
             channel="api",
         )
         async with self._attempt(request, "subscription/register", asked) as workflow_id:
-            done = await self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+            work = self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+            done = await self._in_time(work)
         if isinstance(done, OperationPending):
             return _answer(request, 202, PendingAnswer(operation_id=done.operation_id))
         registered = RegisteredAnswer(
@@ -116,7 +122,8 @@ class Api:
             channel="api",
         )
         async with self._attempt(request, "account/register", asked) as workflow_id:
-            done = await self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+            work = self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
+            done = await self._in_time(work)
         if isinstance(done, OperationPending):
             return _answer(request, 202, PendingAnswer(operation_id=done.operation_id))
         opened = AccountAnswer(
@@ -146,6 +153,14 @@ class Api:
             raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
         against = Reading(self.region, self.languages, self.clock.now().date())
         return await read(request, model, against, self.max_body_bytes)
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """A service keeps the deadline by itself; this holds when it cannot, such as before a locked database."""
+        try:
+            return await within(self.answer_deadline_s + SPARE_S, work)
+        except TimeoutError:
+            detail = "A part of this service is stuck. Ask again with the same Idempotency-Key."
+            raise Problem(503, "no_answer_in_time", detail, headers={"Retry-After": "5"}) from None
 
     @asynccontextmanager
     async def _attempt(self, request: web.Request, route: str, asked: BaseModel) -> AsyncIterator[str]:

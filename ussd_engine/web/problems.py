@@ -21,6 +21,7 @@ from ussd_engine.errors import (
     BankUnavailable,
     CustomerExists,
     CustomerNotFound,
+    DatabaseUnavailable,
     IdempotencyKeyReused,
     IdentityNotVerified,
     Refusal,
@@ -85,6 +86,7 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
         503,
         "The core banking system does not answer. Nothing was changed; try again later.",
     ),
+    DatabaseUnavailable: (503, "A part of this service does not answer; try again."),
     StoreUnavailable: (503, "A part of this service does not answer; try again."),
 }
 

@@ -32,7 +32,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "string_pattern_mismatch": ("format", "is empty, too long, or holds characters that do not belong there"),
     "string_too_short": ("too_short", "must have at least {min_length} characters"),
     "string_too_long": ("too_long", "must have at most {max_length} characters"),
-    "too_long": ("too_long", "must have at most {max_length} entries"),
+    "too_long": ("too_long", "may be at most {max_length} long"),
 }
 """Ours for the validator's own findings; those of `api_models` bring their words along."""
 

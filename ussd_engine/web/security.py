@@ -52,7 +52,7 @@ def load_or_create_api_key(data_dir: Path, configured: str | None) -> tuple[str,
         create_once(path, f"{secrets.token_urlsafe(KEY_BYTES)}\n")
     if path.stat().st_mode & OTHERS_MAY_READ:
         raise SettingsError(f"{path} can be read by others; run: chmod 600 {path}")
-    key = path.read_text().strip()
+    key = path.read_text(errors="replace").strip()
     if not _KEY.fullmatch(key):
         raise SettingsError(f"{path} holds no key; delete it and a new one is made")
     return key, path

@@ -35,6 +35,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
     )
     op.create_table(
+        "engine_facts",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("value", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_engine_facts")),
+    )
+    op.create_table(
         "idempotency_keys",
         sa.Column("key_digest", sa.String(length=64), nullable=False),
         sa.Column("body_digest", sa.String(length=64), nullable=False),
