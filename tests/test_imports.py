@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "owner_file": set(),
     "logs": {"errors"},
     "sealing": {"errors", "owner_file"},
-    "flow": {"errors"},
+    "flow": {"errors", "phone"},
     "runtime": {"errors", "phone", "sealing", "flow"},
     "ports": {"runtime.screen"},
     "settings_model": set(),

@@ -107,6 +107,24 @@ def test_checking_many_calls_takes_no_longer_than_reading_them(tmp_path: Path) -
     assert len(load(tmp_path, ACTIONS).flows) == 22
 
 
+def test_long_chain_of_calls_is_followed_to_its_end(tmp_path: Path) -> None:
+    """However many flows call one another in a row, what the last one leaves unfilled is told of the first."""
+    length, last = 1200, "  one:\n    menu: Pick\n    options:\n      - {text: Leave, goto: done}\n"
+    call = "  one:\n    call: f%d\n    save: {town: town}\n    outcomes: {done: done}\n"
+    for number in range(length):
+        text = '"{town}"' if number == 0 else ""
+        (tmp_path / f"f{number}.yaml").write_text(
+            f"flow: f{number}\nlanguages: [en]\noutputs: [town]\nstart: one\ndata:\n  town: {{type: name}}\n"
+            f"states:\n{call % (number + 1) if number < length - 1 else last}"
+            f"  done:\n    end: {text}\n    outcome: done\n"
+        )
+    with pytest.raises(InvalidFlows) as caught:
+        load(tmp_path, ACTIONS, "flows")
+    assert [finding.message for finding in caught.value.diagnostics] == [
+        "state 'done' reads 'town', which is not filled on the way one > done"
+    ]
+
+
 def test_reading_on_one_unfilled_way_is_told_with_the_shortest(tmp_path: Path) -> None:
     """The way in the finding is the shortest on which nothing fills the value."""
     (tmp_path / "sample.yaml").write_text(

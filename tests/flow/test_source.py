@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ussd_engine.flow.source import MAX_BYTES, Position, parse, read
+from ussd_engine.flow.source import MAX_BYTES, MAX_DEPTH, Position, parse, read
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,13 @@ def test_positions_of_keys_and_values() -> None:
     assert parse("", "x.yaml").at(("a",)) == Position(1, 1)
 
 
+def test_forty_levels_are_read() -> None:
+    """The bound on nesting is far beyond any flow, and what lies below it is whole."""
+    source = parse("[" * MAX_DEPTH + "x" + "]" * MAX_DEPTH, "x.yaml")
+    assert source.diagnostics == []
+    assert str(source.data) == "[" * MAX_DEPTH + "'x'" + "]" * MAX_DEPTH
+
+
 def test_second_key_is_refused_and_the_first_one_stays() -> None:
     """A key that stands twice is an error at the second place; the last one does not win."""
     source = parse("a: 1\nb: 2\na: 3\n", "x.yaml")
@@ -90,7 +97,12 @@ def test_alias_is_refused_where_it_stands() -> None:
         ("a: 1\n---\nb: 2\n", 2, 1),
         ("a: x\n  y: é\x00z\n", 2, 7),
         ("\x07", 1, 1),
-        ("[" * 1000, 1, 1),
+        ("a: 1\nb: " + "[" * 5000, 2, 44),
+        ("".join(" " * n + "a:\n" for n in range(200)), 41, 41),
+        ('a: 1\nb: "x\\UFFFFFFFF"', 2, 8),
+        ('a: 1\n"\\U00110000": 1', 2, 4),
+        ('a: 1\n"\\ud800": 1', 2, 1),
+        ("%YAML " + "1" * 5000 + ".1\n---\na: 1\n", 1, 7),
     ],
 )
 def test_text_that_is_no_yaml_is_one_finding(text: str, line: int, column: int) -> None:

@@ -10,7 +10,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
     "sample.lookup": ActionSpec(
         name="sample.lookup",
         effect=False,
-        inputs={"phone": Input()},
+        inputs={"phone": Input(phone=True)},
         outcomes={
             "found": {"full_name": "string", "visits": "int", "active": "bool"},
             "missing": {},
@@ -21,7 +21,7 @@ ACTIONS: Mapping[str, ActionSpec] = {
         name="sample.pay",
         effect=True,
         inputs={
-            "phone": Input(),
+            "phone": Input(phone=True),
             "amount": Input("int"),
             "pin": Input(required=False, secret=True),
             "note": Input(required=False),

@@ -468,7 +468,7 @@ states:
       - {text: Kiswahili, goto: hello, set: {language: "'sw'"}}
       - {text: {en: Type it, sw: Andika}, goto: ask}
       - {text: {en: Part, sw: Sehemu}, goto: part}
-      - {text: Klingon, goto: hello, set: {language: "'tlh'"}}
+      - {text: Klingon, goto: hello, set: {language: "language + 'x'"}}
       - {text: {en: English only, sw: Kiingereza}, goto: only}
   ask:
     ask: {en: Language, sw: Lugha}

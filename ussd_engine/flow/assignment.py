@@ -24,9 +24,9 @@ class Unfilled:
     way: tuple[str, ...]
 
 
-def unfilled(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> Iterator[Unfilled]:
+def unfilled(flow: Flow, returned: Returned, actions: Mapping[str, ActionSpec]) -> Iterator[Unfilled]:
     """Every read that some way reaches unfilled, once for each place."""
-    all_edges = _edges(flow, _returns(flow, flows, actions), actions)
+    all_edges = _edges(flow, returned, actions)
     filled = _filled(flow, all_edges)
     for name, state in flow.states.items():
         if name not in filled:
@@ -60,31 +60,34 @@ def _filled(flow: Flow, all_edges: list[Edge]) -> dict[str, frozenset[str]]:
     return filled
 
 
-_Returned = Mapping[str, Mapping[str, frozenset[str]]]
+Returned = Mapping[str, Mapping[str, frozenset[str]]]
 """For each flow and each of its outcomes: what is filled at every end with that outcome."""
 
 
-def _returns(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> _Returned:
-    """For all flows that `flow` calls, directly or not: a fixed point from above, as flows may call each other."""
-    below: dict[str, Flow] = {}
-    _collect(flow, flows, below)
-    known = {name: dict.fromkeys(outcomes_of(one), frozenset(one.data)) for name, one in below.items()}
-    before = None
-    while known != before:
-        before = dict(known)
-        for name, one in reversed(below.items()):  # the called before their callers: then two rounds settle
-            known[name] = _returned(one, known, actions)
+def returns(flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> Returned:
+    """A fixed point from above, as flows may call each other: whoever calls a flow that changed is seen again."""
+    known = {name: dict.fromkeys(outcomes_of(flow), frozenset(flow.data)) for name, flow in flows.items()}
+    callers = _callers(flows)
+    waiting = dict.fromkeys(flows)  # each name once
+    while waiting:
+        name, _ = waiting.popitem()
+        returned = _returned(flows[name], known, actions)
+        if returned != known[name]:
+            known[name] = returned
+            waiting.update(dict.fromkeys(callers.get(name, ())))
     return known
 
 
-def _collect(flow: Flow, flows: Mapping[str, Flow], below: dict[str, Flow]) -> None:
-    for state in flow.states.values():
-        if isinstance(state, CallState) and state.call in flows and state.call not in below:
-            below[state.call] = flows[state.call]
-            _collect(flows[state.call], flows, below)
+def _callers(flows: Mapping[str, Flow]) -> dict[str, list[str]]:
+    callers: dict[str, list[str]] = {}
+    for name, flow in flows.items():
+        for state in flow.states.values():
+            if isinstance(state, CallState):
+                callers.setdefault(state.call, []).append(name)
+    return callers
 
 
-def _returned(flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]) -> dict[str, frozenset[str]]:
+def _returned(flow: Flow, known: Returned, actions: Mapping[str, ActionSpec]) -> dict[str, frozenset[str]]:
     filled = _filled(flow, _edges(flow, known, actions))
     result: dict[str, frozenset[str]] = {}
     for name, state in flow.states.items():
@@ -93,12 +96,12 @@ def _returned(flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]) -
     return result
 
 
-def _edges(flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]) -> list[Edge]:
+def _edges(flow: Flow, known: Returned, actions: Mapping[str, ActionSpec]) -> list[Edge]:
     return [edge for edge in edges(flow, _given(flow, known, actions)) if edge.target in flow.states]
 
 
 def _given(
-    flow: Flow, known: _Returned, actions: Mapping[str, ActionSpec]
+    flow: Flow, known: Returned, actions: Mapping[str, ActionSpec]
 ) -> dict[tuple[str, str], frozenset[str]]:
     """For (state, outcome): the data that the action or the called flow surely fills with that outcome."""
     given: dict[tuple[str, str], frozenset[str]] = {}

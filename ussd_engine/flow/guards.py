@@ -18,6 +18,9 @@ from ussd_engine.flow.vocabulary import Kind
 
 _TYPES: Mapping[Kind, cel.Type] = {"string": cel.Type.STRING, "int": cel.Type.INT, "bool": cel.Type.BOOL}
 _STRINGS = re.compile(r"""[rRbB]{0,2}("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
+_PATTERN = re.compile(
+    rf"matches\(\s*(?:[\w.]+\s*,\s*)?(?P<pattern>{_STRINGS.pattern})\s*\)|{_STRINGS.pattern}"
+)
 _NAMES = re.compile(r"(?<![\w.])([a-z_]\w*(?:\.[a-z_]\w*)?)(?!\w)(?!\s*\()")
 _PROBLEM = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?: \(in container ''\))?(?:\n|$)", re.DOTALL)
 
@@ -57,7 +60,10 @@ class Compiler:
         self._env = cel.NewEnv(variables={name: _TYPES[kind] for name, kind in names.items()})
 
     def compile(self, source: str, kind: Kind) -> Expression:
-        """Raises GuardError, with the column, when `source` is not CEL, reads unknown names or is not a `kind`."""
+        """Raises GuardError, with the column, when `source` is not CEL, reads unknown names or is not a `kind`.
+
+        So does a pattern of `matches` that stands as it is and is no regular expression.
+        """
         try:
             compiled = self._env.compile(source)
         except RuntimeError as error:
@@ -67,6 +73,7 @@ class Compiler:
             raise GuardError(f"gives a value of type {found}, where {kind} is needed")
         names = sorted({name for name in reads(source) if name in self._names})
         self._check_reading(source, names)
+        _check_patterns(source)
         return Expression(source, kind, tuple(names), compiled)
 
     def _check_reading(self, source: str, names: list[str]) -> None:
@@ -80,6 +87,17 @@ class Compiler:
 def reads(source: str) -> list[str]:
     """The names that stand in an expression, with `a.b` as one name; strings and function names do not count."""
     return _NAMES.findall(_STRINGS.sub("''", source))
+
+
+def _check_patterns(source: str) -> None:
+    for found in _PATTERN.finditer(source):
+        pattern = found.group("pattern")
+        if pattern is None:
+            continue  # a string that is no pattern, whatever stands in it
+        outcome = cel.NewEnv(variables={}).compile(f"''.matches({pattern})").eval(data={})
+        if outcome.type() != cel.Type.BOOL:
+            reason = str(outcome.value()).partition("invalid regular expression: ")[2]
+            raise GuardError(f"is no regular expression: {reason or pattern}", found.start("pattern") + 1)
 
 
 def undeclared(message: str) -> str | None:

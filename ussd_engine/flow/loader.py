@@ -159,6 +159,8 @@ def _put_stand_in(data: dict[str, Any], loc: tuple[int | str, ...]) -> None:
             data["states"][name] = {"end": "?"}
         case ("data", str(name), str(key), *_) if key != "type":
             data["data"].get(name, {}).pop(key, None)
+        case ("data", "language", *_):
+            data["data"]["language"] = {"type": "choice", "of": data.get("languages")}
         case ("data", str(name), *_):
             data["data"][name] = {"type": "text"}
         case (str(key), *_):
@@ -172,6 +174,11 @@ def _finding(source: Source, detail: ErrorDetails) -> Diagnostic:
     where = f"in state '{path[1]}'" if len(path) > 1 and path[0] == "states" else "in this flow"
     if kind == "extra_forbidden":
         key = str(path[-1])
+        in_a_list = isinstance(path[-2:][0], int)
+        if in_a_list and key in m.When.model_fields and "else" in _value_at(source.data, path[:-1]):
+            message = f"'else' {where} goes on without a condition, and takes no '{key}'"
+            hint = "write '- else: a_state' alone, as the last case"
+            return source.finding(path, "F101", message, hint, key=True)
         hint = did_you_mean(key, _allowed(path, source.data))
         return source.finding(path, "F101", f"unknown key '{key}' {where}", hint, key=True)
     if kind == "missing":
@@ -257,5 +264,5 @@ def _allowed(path: Path_, data: Any) -> Iterable[str]:
         case (*_, "tries"):
             model = m.Tries
         case _:
-            model = m.When
+            model = m.Else if "else" in _value_at(data, path[:-1]) else m.When
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,6 +1,6 @@
 """SMS texts: one per event and language, with the few placeholders that the event can fill.
 
-The file has one key, `sms`: event -> language -> text. Findings have codes S101 to S106.
+The file has one key, `sms`: event -> language -> text. Findings have codes S101 to S107.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
+from ussd_engine.flow.text import unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,8 @@ def parse_templates(source: Source) -> tuple[SmsTemplates, list[Diagnostic]]:
     """Read the templates of a file, with everything that is wrong with them.
 
     S101 wrong shape, S102 unknown key or event, S103 missing event, S104 missing language (an error for the
-    default language, else a warning), S105 unknown placeholder, S106 braces that are no placeholder.
+    default language, else a warning), S105 unknown placeholder, S106 braces that are no placeholder,
+    S107 a character that no phone shows.
     """
     findings = list(source.diagnostics)
     data = source.data if isinstance(source.data, dict) else {}
@@ -102,6 +104,9 @@ def _check_text(source: Source, path: Path_, text: Any, allowed: frozenset[str])
     if not isinstance(text, str) or not text.strip():
         yield source.finding(path, "S101", "must be a text")
         return
+    if sign := unprintable(text):
+        message = f"holds {sign}, which no phone shows"
+        yield source.finding(path, "S107", message, "take it out; '\\n' begins a new line")
     try:
         slots = [slot for slot in string.Formatter().parse(text) if slot[1] is not None]
     except ValueError:

@@ -27,14 +27,34 @@ MAX_BYTES = 4 * 1024 * 1024
 """A larger file is no flow that a person wrote; refusing it bounds memory."""
 MAX_DEPTH = 40
 """Deeper nesting has no meaning in any of our files; refusing it bounds recursion."""
+_HALF = re.compile("[\ud800-\udfff]")
+"""What two escapes make of one character elsewhere: here it is none, and no terminal or phone can take it."""
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """What YAML would allow, or its parser fall over."""
+
+    def __init__(self, problem: str, at: yaml.Mark, hint: str) -> None:
+        super().__init__(problem=problem, problem_mark=at, note=hint)
 
 
 class _Loader(yaml.SafeLoader):
-    """Gives an alias as a node of its own, so that a finding stands where the alias does."""
+    """Refuses what is too deep, and gives an alias as a node, so that a finding stands where the alias does."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if not self.check_event(yaml.AliasEvent):
-            return super().compose_node(parent, index)
+            if self.depth > MAX_DEPTH:
+                event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it open
+                raise _Refused("is nested too deeply", event.start_mark, "bring it nearer to the top")
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            if isinstance(node, yaml.ScalarNode) and _HALF.search(node.value):
+                hint = "write it as it is, or with eight digits, such as '\\U0001F600'"
+                raise _Refused("holds half a character", node.start_mark, hint)
+            return node
         event = self.get_event()  # type: ignore[no-untyped-call]  # the stubs leave it open
         return yaml.ScalarNode(_ALIAS, event.anchor, event.start_mark, event.end_mark)
 
@@ -103,21 +123,30 @@ def read(path: Path, shown_as: str | None = None) -> Source:
 def parse(text: str, file: str) -> Source:
     source = Source(file)
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = _compose(text)
         if node is not None:
-            source.data = _build(node, (), source, 0)
-    except RecursionError:
-        return _broken(file, Position(1, 1), "is nested too deeply to be read")
+            source.data = _build(node, (), source)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
         problem = error.problem or error.context or "cannot be read"
+        if isinstance(error, _Refused):
+            return _broken(file, at, problem, error.note or "")
         hint = "texts with ': ' or ' #' or a leading '{', '*', '&' or '\"' need quotes around them"
         return _broken(file, at, f"is not valid YAML: {problem}", hint)
     except yaml.YAMLError as error:
         at = _reader_position(text, error)
         return _broken(file, at, "is not valid YAML: it holds a character that YAML does not allow")
     return source
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    except (ValueError, OverflowError) as error:  # the parser makes numbers of escapes without a look at them
+        hint = "'\\U' takes eight hex digits, up to 0010FFFF"
+        raise _Refused("holds an escape that is no character", loader.get_mark(), hint) from error
 
 
 def _reader_position(text: str, error: yaml.YAMLError) -> Position:
@@ -132,24 +161,23 @@ def _broken(file: str, at: Position, message: str, hint: str = "") -> Source:
     return source
 
 
-def _build(node: yaml.Node, path: Path_, source: Source, depth: int) -> Any:
+def _build(node: yaml.Node, path: Path_, source: Source) -> Any:
     at = Position(node.start_mark.line + 1, node.start_mark.column + 1)
     source.values.setdefault(path, at)
-    if depth > MAX_DEPTH or node.tag == _ALIAS:
-        deep = depth > MAX_DEPTH
-        reason = "is nested too deeply" if deep else f"repeats another place by an alias (*{node.value})"
+    if node.tag == _ALIAS:
+        reason = f"repeats another place by an alias (*{node.value})"
         source.diagnostics.append(
             Diagnostic(source.file, at.line, at.column, "F003", reason, "write the value out in full")
         )
         return None
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, source, depth)
+        return _mapping(node, path, source)
     if isinstance(node, yaml.SequenceNode):
-        return [_build(child, (*path, i), source, depth + 1) for i, child in enumerate(node.value)]
+        return [_build(child, (*path, i), source) for i, child in enumerate(node.value)]
     return _scalar(node, source)
 
 
-def _mapping(node: yaml.MappingNode, path: Path_, source: Source, depth: int) -> dict[str, Any]:
+def _mapping(node: yaml.MappingNode, path: Path_, source: Source) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         at = Position(key_node.start_mark.line + 1, key_node.start_mark.column + 1)
@@ -173,7 +201,7 @@ def _mapping(node: yaml.MappingNode, path: Path_, source: Source, depth: int) ->
             )
             continue
         source.keys[(*path, key)] = at
-        result[key] = _build(value_node, (*path, key), source, depth + 1)
+        result[key] = _build(value_node, (*path, key), source)
     return result
 
 

@@ -10,6 +10,8 @@ from ussd_engine.flow.source import Path_
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?")
+_SHOWN = frozenset("\n\u00a0\u202f\u200c\u200d\u200e\u200f")
+"""Line breaks, spaces that keep a line together, joiners of letters and marks of direction: scripts need them."""
 
 
 class BadPlaceholder(ValueError):
@@ -51,6 +53,11 @@ def _joined(found: list[str | Slot]) -> Iterator[str | Slot]:
         yield piece
     if run:
         yield run
+
+
+def unprintable(text: str) -> str:
+    """The first character that no screen shows, such as a control character, as "U+001B"; "" for none."""
+    return next((f"U+{ord(c):04X}" for c in text if not c.isprintable() and c not in _SHOWN), "")
 
 
 def singles(text: str | Mapping[str, str], path: Path_) -> Iterator[tuple[Path_, str]]:

@@ -33,11 +33,15 @@ GIVEN: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`secret` inputs may take secret data; any other input would let a secret out."""
+    """`secret` inputs may take secret data; any other input would let a secret out.
+
+    A `phone` takes the caller's number or data of `type: phone`, and no other text: it says whose money moves.
+    """
 
     kind: Kind = "string"
     required: bool = True
     secret: bool = False
+    phone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

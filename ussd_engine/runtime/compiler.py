@@ -16,13 +16,11 @@ from ussd_engine.flow.guards import Compiler, Expression
 from ussd_engine.flow.loader import Library
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.flow.text import Slot, per_language, pieces
+from ussd_engine.flow.values import limits
 from ussd_engine.flow.vocabulary import KIND_OF_TYPE, ActionSpec, Kind
 from ussd_engine.runtime import program as p
 from ussd_engine.runtime.table import Table
 
-LONGEST: Mapping[str, int] = {"name": 40, "text": 80, "digits": 20, "pin": 6}
-"""Characters of a typed value whose declaration sets no `max`."""
-SHORTEST: Mapping[str, int] = {"name": 1, "text": 1, "digits": 1, "pin": 4}
 EMPTY: Mapping[Kind, p.Value] = {"string": "", "int": 0, "bool": False}
 
 
@@ -166,12 +164,13 @@ def _literal(texts: p.Texts) -> bool:
 
 
 def _declared(name: str, data: m.Data, region: str) -> p.Declared:
+    least, most = limits(data.type, data.min, data.max)
     return p.Declared(
         name=name,
         type=data.type,
         secret=is_secret(data),
-        max=data.max if data.max is not None else LONGEST.get(data.type),
-        min=data.min if data.min is not None else SHORTEST.get(data.type),
+        max=most,
+        min=least,
         of=tuple(data.of or ()),
         region=data.region or region,
         default=data.default if data.default is not None else EMPTY[KIND_OF_TYPE[data.type]],

@@ -9,7 +9,8 @@ from datetime import date
 
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.guards import Expression, GuardError
-from ussd_engine.phone import is_e164, normalise
+from ussd_engine.flow.values import misfit
+from ussd_engine.phone import normalise
 from ussd_engine.runtime.program import Ask, Declared, Goto, Menu, Option, Value
 
 ValueOf = Callable[[str], Value]
@@ -23,8 +24,6 @@ _DATES = {
 }
 FIRST_YEAR = 1900
 """Nobody alive was born before, and a typing slip such as 0190 is caught."""
-LARGEST = 10**18 - 1
-"""A number of 18 digits, as many as can be typed: it fits the 64 bits of conditions and of the stored form."""
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _NAME_SIGNS = frozenset(" '\u2019.-")
@@ -141,34 +140,14 @@ def fit(declared: Declared, value: object) -> Value:
     part of a number is another number. An empty text fits everywhere: a called flow may give back what it has not
     filled. Raises IllegalMove for a value that does not fit.
     """
-    fits = False
-    match declared.type:
-        case "number":
-            fits = (
-                type(value) is int and abs(value) <= LARGEST and _between(value, declared.min, declared.max)
-            )
-        case "flag":
-            fits = type(value) is bool
-        case "name" | "text" if isinstance(value, str):
-            clean = " ".join("".join(c if c.isprintable() else " " for c in value).split())
-            return clean if declared.max is None else clean[: declared.max].rstrip()
-        case _ if value == "":
-            fits = True
-        case "choice":
-            fits = value in declared.of
-        case "digits" | "pin" if isinstance(value, str):
-            fits = bool(_DIGITS.fullmatch(value)) and _between(len(value), None, declared.max)
-        case "date" if isinstance(value, str):
-            fits = _is_iso_date(value)
-        case "phone" if isinstance(value, str):
-            fits = is_e164(value)
-    if not fits or not isinstance(value, str | int):
+    if declared.type in {"name", "text"} and isinstance(value, str):
+        value = _cleaned(value, declared.max)
+    reason = misfit(value, declared.type, declared.min, declared.max, declared.of)
+    if reason or not isinstance(value, str | int):
         raise IllegalMove(f"a value for '{declared.name}' is not a {declared.type} that it can hold")
     return value
 
 
-def _is_iso_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+def _cleaned(text: str, most: int | None) -> str:
+    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return clean[:most].rstrip()

@@ -1,4 +1,7 @@
-"""The actions that a flow may name: what each takes, and what it gives back with each outcome."""
+"""The actions that a flow may name: what each takes, and what it gives back with each outcome.
+
+A read that does not come back in time is `unavailable`, so each has that outcome.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 
 from ussd_engine.flow.vocabulary import ActionSpec, Input
 
-_PHONE = {"phone": Input()}
+_PHONE = {"phone": Input(phone=True)}
 
 SPECS: Mapping[str, ActionSpec] = {
     spec.name: spec

@@ -1,7 +1,7 @@
 """The rules of the flow language, one small function each. All run, and all findings are reported.
 
-F0xx the file; F1xx structure; F2xx targets and names; F4xx input; F5xx texts; F6xx conditions. A rule sees one
-flow with the whole folder around it, and yields findings.
+F0xx the file; F1xx structure; F2xx targets and names; F4xx input; F5xx texts; F6xx conditions and values. A rule
+sees one flow with the whole folder around it, and yields findings.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from ussd_engine.flow.checks.conditions import expressions, secret_outputs
+from ussd_engine.flow import assignment
+from ussd_engine.flow.checks.conditions import constants, expressions, leaks, phones, secret_outputs
 from ussd_engine.flow.checks.context import Context, Rule
-from ussd_engine.flow.checks.inputs import accept_suits, assigned, option_keys
-from ussd_engine.flow.checks.structure import data_declarations, same_service_code
+from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_keys, option_keys
+from ussd_engine.flow.checks.structure import data_declarations, same_service_code, stands_twice
 from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, saved_kinds, targets
 from ussd_engine.flow.checks.texts import ends, phrases, texts
 from ussd_engine.flow.diagnostic import Diagnostic
@@ -22,18 +23,27 @@ from ussd_engine.flow.vocabulary import ActionSpec
 
 RULES: tuple[Rule, ...] = (
     data_declarations,
+    stands_twice,
     targets,
     cases,
     calls,
     actions,
     data_names,
     option_keys,
-    accept_suits,
+    navigation_keys,
     texts,
     phrases,
     ends,
 )
-RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (expressions, secret_outputs, saved_kinds)
+RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
+    accept_suits,
+    expressions,
+    leaks,
+    phones,
+    constants,
+    secret_outputs,
+    saved_kinds,
+)
 
 
 def run(
@@ -49,10 +59,11 @@ def run(
     it gives to its callers, would report what is not there, so they wait until it is whole.
     """
     whole = {name: flow for name, flow in flows.items() if name not in partial}
+    returned = assignment.returns(whole, actions)
     called = set[str]().union(*map(_calls, flows.values()))
     found = list(same_service_code(flows, sources))
     for name, flow in flows.items():
-        context = Context(flow, sources[name], whole, names, actions, name in called)
+        context = Context(flow, sources[name], whole, names, actions, name in called, returned)
         rules = RULES if name in partial else (*RULES, *RULES_OF_A_WHOLE_FLOW)
         if name in whole and _calls(flow) <= whole.keys():
             rules = (*rules, assigned)

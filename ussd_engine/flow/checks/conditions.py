@@ -1,101 +1,81 @@
-"""Rules of conditions and values in CEL: types, names, and secrets that stay where they are."""
+"""Rules of conditions and values in CEL: types, names, what fits, and secrets that stay where they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ussd_engine.flow.checks.context import Context, is_secret
+from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
+from ussd_engine.flow.checks.places import Place, places
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
-from ussd_engine.flow.graph import gotos, ways
 from ussd_engine.flow.guards import Compiler, GuardError, reads, undeclared
-from ussd_engine.flow.model import ActionState, AskState, CallState, MenuState
-from ussd_engine.flow.source import Path_
-from ussd_engine.flow.vocabulary import KIND_OF_TYPE, Kind
+from ussd_engine.flow.model import CallState, Data
+from ussd_engine.flow.vocabulary import Input
+
+_NOTHING: Mapping[str, str] = {}
 
 
 def expressions(context: Context) -> Iterator[Diagnostic]:
-    """F601: not CEL, or unknown names, or the wrong type. F602: a secret that would leave its place."""
-    compiler = Compiler(context.kinds)
-    for path, source, kind in _expressions(context):
+    """F601: not CEL, or unknown names, or the wrong type."""
+    kinds = {**context.kinds, "answer": "string"}
+    plain, with_answer = Compiler(context.kinds), Compiler(kinds)
+    for place in places(context):
         try:
-            compiler.compile(source, kind)
+            (with_answer if place.of_answer else plain).compile(place.source, place.kind)
         except GuardError as error:
-            yield _bad_expression(context, path, source, error)
-    with_answer = Compiler({**context.kinds, "answer": "string"})
-    for name, state in context.flow.states.items():
-        if isinstance(state, AskState) and state.accept.when is not None:
-            try:
-                with_answer.compile(state.accept.when, "bool")
-            except GuardError as error:
-                yield _bad_expression(context, ("states", name, "accept", "when"), state.accept.when, error)
-    yield from _leaks(context)
+            yield _bad_expression(context, place, error)
 
 
-def _bad_expression(context: Context, path: Path_, source: str, error: GuardError) -> Diagnostic:
+def _bad_expression(context: Context, place: Place, error: GuardError) -> Diagnostic:
     wrong = undeclared(str(error))
-    known = {*context.kinds, "answer"} if path[-2:] == ("accept", "when") else context.kinds
+    known = {*context.kinds, "answer"} if place.of_answer else context.kinds
     hint = did_you_mean(wrong, known) if wrong else ""
-    return context.source.finding(path, "F601", f"'{source}' at character {error.column}: {error}", hint)
+    message = f"'{place.source}' at character {error.column}: {error}"
+    return context.source.finding(place.path, "F601", message, hint)
 
 
-def _expressions(context: Context) -> Iterator[tuple[Path_, str, Kind]]:
-    """Every condition and every value, with the kind that it must have. Unknown names have their own rule."""
-    kinds = context.kinds
-    for name, state in context.flow.states.items():
-        base: Path_ = ("states", name)
-        for _, goto, path, _, _ in gotos(name, state):
-            for way in ways(goto, "", path):
-                if way.when is not None:
-                    yield (*way.path[:-1], "when"), way.when, "bool"
-        match state:
-            case MenuState():
-                for index, option in enumerate(state.options):
-                    at = (*base, "options", index)
-                    if option.when is not None:
-                        yield (*at, "when"), option.when, "bool"
-                    for target, value in option.set.items():
-                        if target in kinds:
-                            yield (*at, "set", target), value, kinds[target]
-            case ActionState() if state.action in context.actions:
-                inputs = context.actions[state.action].inputs
-                for key, value in state.inputs.items():
-                    if key in inputs:
-                        yield (*base, "with", key), value, inputs[key].kind
-            case CallState() if state.call in context.flows:
-                declared = context.flows[state.call].data
-                for key, value in state.inputs.items():
-                    if key in declared:
-                        yield (*base, "with", key), value, KIND_OF_TYPE[declared[key].type]
-            case _:
-                pass
+def leaks(context: Context) -> Iterator[Diagnostic]:
+    """F602: a secret that would leave its place."""
+    for place in places(context):
+        secrets = [name for name in reads(place.source) if context.secret(name)]
+        if secrets and place.takes is not None and not _keeps_secrets(place.takes):
+            message = f"'{secrets[0]}' is secret and would go into '{place.path[-1]}', which is not"
+            yield context.source.finding(place.path, "F602", message, "only a secret value may take a secret")
 
 
-def _leaks(context: Context) -> Iterator[Diagnostic]:
-    for path, source, allowed in _receivers(context):
-        secrets = [name for name in reads(source) if context.secret(name)]
-        if secrets and not allowed:
-            message = f"'{secrets[0]}' is secret and would go into '{path[-1]}', which is not"
-            yield context.source.finding(path, "F602", message, "only a secret value may take a secret")
+def _keeps_secrets(takes: Data | Input) -> bool:
+    return is_secret(takes) if isinstance(takes, Data) else takes.secret
 
 
-def _receivers(context: Context) -> Iterator[tuple[Path_, str, bool]]:
-    """Every value that is handed on, and whether what takes it keeps secrets."""
-    for name, state in context.flow.states.items():
-        match state:
-            case MenuState():
-                for index, option in enumerate(state.options):
-                    for target, value in option.set.items():
-                        yield ("states", name, "options", index, "set", target), value, context.secret(target)
-            case ActionState() if state.action in context.actions:
-                inputs = context.actions[state.action].inputs
-                for key, value in state.inputs.items():
-                    yield ("states", name, "with", key), value, key not in inputs or inputs[key].secret
-            case CallState() if state.call in context.flows:
-                data = context.flows[state.call].data
-                for key, value in state.inputs.items():
-                    yield ("states", name, "with", key), value, key not in data or is_secret(data[key])
-            case _:
-                pass
+def phones(context: Context) -> Iterator[Diagnostic]:
+    """F603: a phone number of an action that could be any text: the account of somebody, or of nobody."""
+    numbers = {"session.phone", *(name for name, data in context.flow.data.items() if data.type == "phone")}
+    for place in places(context):
+        if isinstance(place.takes, Input) and place.takes.phone and place.source.strip() not in numbers:
+            message = f"'{place.path[-1]}' takes a phone number, and this may be any text"
+            hint = "write session.phone, or the name of data of 'type: phone'"
+            yield context.source.finding(place.path, "F603", message, hint)
+
+
+def constants(context: Context) -> Iterator[Diagnostic]:
+    """F604: an expression that reads no value, and fails or gives what its place cannot hold, every time."""
+    compiler = Compiler({})
+    for place in places(context):
+        try:
+            expression = compiler.compile(place.source, place.kind)
+        except GuardError:
+            continue  # it reads values, or is a finding of `expressions`
+        try:
+            value = expression(_NOTHING.__getitem__)
+        except GuardError as error:
+            yield context.source.finding(
+                place.path, "F604", str(error), "it reads no value, so it fails every time"
+            )
+            continue
+        if isinstance(place.takes, Data) and (reason := misfit_of(place.takes, value)):
+            message = f"'{place.path[-1]}' gets a value that {reason}"
+            yield context.source.finding(
+                place.path, "F604", message, did_you_mean(str(value), place.takes.of or ())
+            )
 
 
 def secret_outputs(context: Context) -> Iterator[Diagnostic]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ussd_engine.flow.assignment import Returned
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.model import Data, Flow
 from ussd_engine.flow.source import Path_, Source
+from ussd_engine.flow.values import limits, misfit
 from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One flow under check. `names` are all flows of the folder, also those too broken to be in `flows`."""
+    """One flow under check. `names` are all flows of the folder, also those too broken to be in `flows`.
+
+    `returned` says what the flows surely fill at each of their outcomes.
+    """
 
     flow: Flow
     source: Source
@@ -21,6 +26,7 @@ class Context:
     names: frozenset[str]
     actions: Mapping[str, ActionSpec]
     called: bool
+    returned: Returned
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -45,6 +51,11 @@ def declared_kinds(flow: Flow) -> dict[str, Kind]:
 def kinds_of(flow: Flow) -> dict[str, Kind]:
     """Every value that an expression of the flow may read: what is always given, and what it declares."""
     return {**GIVEN, **declared_kinds(flow)}
+
+
+def misfit_of(data: Data, value: object) -> str:
+    """Why the declared data cannot hold a value; "" when it can."""
+    return misfit(value, data.type, *limits(data.type, data.min, data.max), data.of or ())
 
 
 def is_secret(data: Data) -> bool:

@@ -10,6 +10,7 @@ from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.graph import can_go_back
 from ussd_engine.flow.model import Accept, AskState, Data, MenuState
 from ussd_engine.flow.source import Path_
+from ussd_engine.flow.values import limits
 
 
 def option_keys(context: Context) -> Iterator[Diagnostic]:
@@ -47,6 +48,20 @@ def keys_of(state: MenuState) -> list[str]:
     return [option.key or str(next(numbers)) for option in state.options]
 
 
+def navigation_keys(context: Context) -> Iterator[Diagnostic]:
+    """F405: one key for two ways of moving about."""
+    keys, seen = context.flow.keys, dict[str, str]()
+    for name in ("more", "back", "home"):
+        key = getattr(keys, name)
+        if key in seen:
+            written = name if name in keys.model_fields_set else seen[key]  # the other one has its usual key
+            message = f"'{seen[key]}' and '{name}' are both on key '{key}'"
+            hint = "give each a key of its own; where none is written, more is 98, back 0 and home 00"
+            yield context.source.finding(("keys", written), "F405", message, hint)
+        elif key != "off":
+            seen[key] = name
+
+
 def accept_suits(context: Context) -> Iterator[Diagnostic]:
     """F403: an `accept` that does not suit the type of the value."""
     for name, state in context.flow.states.items():
@@ -76,17 +91,27 @@ def _accept(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:
         "flag",
     }:
         yield f"'min' and 'max' mean nothing for a {data.type}", ""
+    yield from _bounds(accept, data, name)
+
+
+def _bounds(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:
     if accept.min is not None and accept.max is not None and accept.min > accept.max:
         yield f"min {accept.min} is above max {accept.max}", ""
     if accept.min_age is not None and accept.max_age is not None and accept.min_age > accept.max_age:
         yield f"min_age {accept.min_age} is above max_age {accept.max_age}", ""
-    if data.max is not None and accept.max is not None and accept.max > data.max:
-        yield f"max {accept.max} is above the {data.max} that data '{name}' is declared with", ""
+    if accept.date == "DDMMYY" and accept.min_age is not None and accept.min_age >= 100:  # noqa: PLR2004 - years
+        yield f"min_age {accept.min_age} is never reached by a year of two digits", "use 'date: DDMMYYYY'"
+    least, most = limits(data.type, data.min, data.max)
+    for key, value in (("min", accept.min), ("max", accept.max)):
+        if value is not None and most is not None and value > most:
+            yield f"{key} {value} is above max {most} of data '{name}'", f"raise 'max' of data '{name}'"
+    if accept.max is not None and least is not None and accept.max < least:
+        yield f"max {accept.max} is below min {least} of data '{name}'", f"lower 'min' of data '{name}'"
 
 
 def assigned(context: Context) -> Iterator[Diagnostic]:
     """F404: a value that is read where some way has not filled it."""
-    for read in assignment.unfilled(context.flow, context.flows, context.actions):
+    for read in assignment.unfilled(context.flow, context.returned, context.actions):
         way = " > ".join(read.way)
         message = f"state '{read.state}' reads '{read.name}', which is not filled on the way {way}"
         hint = f"ask for it before, or give '{read.name}' a default"

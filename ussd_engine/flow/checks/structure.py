@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ussd_engine.flow.checks.context import Context, is_secret
+from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.model import Data, Flow
-from ussd_engine.flow.source import Source
+from ussd_engine.flow.source import Path_, Source
+from ussd_engine.flow.values import LONGEST, SHORTEST, limits
 
 LONGEST_ANSWER = 160
 """Characters that a subscriber can type at once on any network."""
@@ -39,18 +40,11 @@ def _declaration(name: str, data: Data, flow: Flow) -> Iterator[tuple[str, str]]
         yield f"has 'of', which a {data.type} does not take", "'of' belongs to 'type: choice'"
     if data.region is not None and data.type != "phone":
         yield f"has 'region', which a {data.type} does not take", "'region' belongs to 'type: phone'"
-    if data.min is not None and data.max is not None and data.min > data.max:
-        yield f"has min {data.min} above max {data.max}", ""
-    if (
-        data.type in {"name", "text", "digits", "pin"}
-        and data.max is not None
-        and not 1 <= data.max <= LONGEST_ANSWER
-    ):
-        yield f"has max {data.max}", f"a typed value has 1 to {LONGEST_ANSWER} characters"
+    yield from _range(data)
     if data.type in {"choice", "date", "phone", "flag"} and (data.max is not None or data.min is not None):
         yield f"has min or max, which a {data.type} does not take", ""
-    if data.default is not None and not _default_suits(data):
-        yield f"has a default that is no {data.type}", ""
+    if data.default is not None and (reason := misfit_of(data, data.default)):
+        yield f"has a default that {reason}", ""
     if is_secret(data) and data.default is not None:
         yield "is secret and has a default, which stands in a file for all to read", "take the default away"
     if name == "language" and (data.type != "choice" or not set(data.of or ()) <= set(flow.languages)):
@@ -60,9 +54,28 @@ def _declaration(name: str, data: Data, flow: Flow) -> Iterator[tuple[str, str]]
         )
 
 
-def _default_suits(data: Data) -> bool:
-    if data.type == "number":
-        return type(data.default) is int
-    if data.type == "flag":
-        return type(data.default) is bool
-    return isinstance(data.default, str) and (data.type != "choice" or data.default in (data.of or ()))
+def _range(data: Data) -> Iterator[tuple[str, str]]:
+    least, most = limits(data.type, data.min, data.max)
+    if data.type in LONGEST and most is not None and not 1 <= most <= LONGEST_ANSWER:
+        yield f"has max {most}", f"a typed value has 1 to {LONGEST_ANSWER} characters"
+    elif least is not None and most is not None and least > most:
+        usual = f"{SHORTEST.get(data.type)} to {LONGEST.get(data.type)}"
+        hint = f"a {data.type} has {usual} characters where it does not say otherwise"
+        yield f"has min {least} above max {most}", hint if None in {data.min, data.max} else ""
+
+
+def stands_twice(context: Context) -> Iterator[Diagnostic]:
+    """F110: a list that names one thing twice. Choices are typed in any case, so 'red' and 'Red' are one."""
+    flow = context.flow
+    lists: dict[Path_, list[str]] = {
+        ("languages",): flow.languages,
+        ("inputs",): flow.inputs,
+        ("outputs",): flow.outputs,
+        **{("data", name, "of"): data.of for name, data in flow.data.items() if data.of},
+    }
+    for path, values in lists.items():
+        known = [value.casefold() for value in values]
+        for index, value in enumerate(known):
+            if value in known[:index]:
+                message = f"'{values[index]}' stands twice in '{path[-1]}'"
+                yield context.source.finding((*path, index), "F110", message, "take one of them away")

@@ -9,16 +9,22 @@ from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.model import AskState, EndState, Flow, MenuState
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles
+from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles, unprintable
 from ussd_engine.flow.vocabulary import GIVEN
 
 
 def texts(context: Context) -> Iterator[Diagnostic]:
-    """F501 missing language; F502 a placeholder that is no value; F503 a secret in a text; F504 bad braces."""
+    """F501 missing language; F502 a placeholder that is no value; F503 a secret in a text; F504 bad braces.
+
+    F507 a character that no screen shows.
+    """
     known = {*context.flow.data, *GIVEN}
     for path, text in all_texts(context.flow):
         yield from _languages(context, path, text)
         for at, single in singles(text, path):
+            if sign := unprintable(single):
+                message = f"the text holds {sign}, which no phone shows"
+                yield context.source.finding(at, "F507", message, "take it out; '\\n' begins a new line")
             try:
                 slots = [piece.name for piece in pieces(single) if isinstance(piece, Slot)]
             except BadPlaceholder as error:
