@@ -100,5 +100,5 @@ class Database:
             return await self._lookups.run(lookup, **values)
 
     async def close(self) -> None:
-        await self._lookups.close()
+        self._lookups.close()
         await self.engine.dispose()

@@ -1,16 +1,17 @@
 """One SELECT that every dial makes, prepared once and run in one step.
 
-SQLAlchemy's own way costs a dozen hops to the thread of an SQLite connection (begin, cursor, execute, fetch,
-close, commit, reset), about a millisecond of CPU, which is most of what a dial costs. A single statement needs
-no transaction of its own: it sees one state of the database anyway.
+On SQLite the general way takes a dozen hops to a connection's thread and back (begin, cursor, execute, fetch,
+close, commit, reset), about a millisecond of CPU: more than the whole rest of a dial. A single statement needs no
+transaction of its own, as it sees one state of the database anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
-import aiosqlite
 from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,35 +35,39 @@ class Lookup:
 
 
 class Lookups:
-    """Runs look-ups on a connection of its own on SQLite, which never begins a transaction."""
+    """Runs look-ups. Raises sqlite3.Error, or what SQLAlchemy raises on another database."""
 
     def __init__(self, engine: AsyncEngine, busy_timeout_s: float) -> None:
         self._engine = engine
         self._busy_timeout_s = busy_timeout_s
         self._sqlite = engine.dialect.name == "sqlite"
-        self._opening: asyncio.Task[aiosqlite.Connection] | None = None
+        self._reader: sqlite3.Connection | None = None
 
     async def run(self, lookup: Lookup, **values: str) -> list[tuple[Any, ...]]:
-        if self._sqlite:
-            connection = await self._connection()
-            return [
-                tuple(row) for row in await connection.execute_fetchall(lookup.sql, lookup.arguments(values))
-            ]
-        async with self._engine.connect() as pooled:
-            single = await pooled.execution_options(isolation_level="AUTOCOMMIT")
-            return [tuple(row) for row in await single.execute(lookup.statement, values)]
+        if not self._sqlite:
+            async with self._engine.connect() as pooled:
+                single = await pooled.execution_options(isolation_level="AUTOCOMMIT")
+                return [tuple(row) for row in await single.execute(lookup.statement, values)]
+        arguments = lookup.arguments(values)
+        try:
+            return self._read(lookup.sql, arguments)
+        except sqlite3.OperationalError:  # locked, which a reader of a write-ahead log seldom meets
+            return await asyncio.to_thread(self._wait_and_read, lookup.sql, arguments)
 
-    async def _connection(self) -> aiosqlite.Connection:
-        """Opened on first use, once for all who wait for it; a failure is tried again by the next."""
-        if self._opening is None or (self._opening.done() and self._opening.exception()):
-            self._opening = asyncio.create_task(self._open())
-        return await asyncio.shield(self._opening)
+    def _read(self, sql: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
+        """On the event loop: it takes less time than handing it to a thread would, and never waits."""
+        if self._reader is None:
+            self._reader = self._connect(0.0)
+        return self._reader.execute(sql, arguments).fetchall()
 
-    async def _open(self) -> aiosqlite.Connection:
+    def _wait_and_read(self, sql: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
+        with closing(self._connect(self._busy_timeout_s)) as connection:
+            return connection.execute(sql, arguments).fetchall()
+
+    def _connect(self, busy_timeout_s: float) -> sqlite3.Connection:
         path = self._engine.url.database or ":memory:"
-        return await aiosqlite.connect(path, timeout=self._busy_timeout_s, isolation_level=None)
+        return sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
 
-    async def close(self) -> None:
-        if self._opening is not None:
-            connection = await self._opening
-            await connection.close()
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()

@@ -24,7 +24,6 @@ from ussd_engine.phone import is_e164
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
-from ussd_engine.services.deadline import within
 from ussd_engine.services.operations import OperationPending
 from ussd_engine.services.profile import Profiles
 from ussd_engine.services.subscription import RegisterSubscription, Subscriptions
@@ -87,10 +86,7 @@ class Actions:
         return await self._workflows.exists(workflow_id)
 
     async def _check(self, invocation: Invocation) -> Result:
-        try:
-            found = await within(invocation.wait_s, self._subscriptions.check(invocation.phone))
-        except TimeoutError:
-            return Result("unavailable")
+        found = await self._subscriptions.check(invocation.phone)
         if found.language is not None and found.status in {"subscribed", "pending_approval"}:
             return Result(found.status, {"language": found.language})
         return Result(found.status)
