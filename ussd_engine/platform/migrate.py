@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.wal import use_wal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -20,6 +22,7 @@ MIGRATION_LOCK = 7_274_318
 
 async def migrate(url: str) -> None:
     """Run every migration that `url` lacks, all in one transaction."""
+    await asyncio.to_thread(use_wal, url)
     database = Database(url)
     try:
         async with database.write() as connection:

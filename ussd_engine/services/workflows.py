@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +24,10 @@ import orjson
 import structlog
 from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
 from dbos import Serializer as DbosSerializer
-from sqlalchemy import make_url
 
 from ussd_engine.errors import UssdError
 from ussd_engine.logs import describe
+from ussd_engine.platform.wal import use_wal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +118,7 @@ class Workflows:
     async def launch(self, bodies: Mapping[str, Body]) -> None:
         """Register `bodies` by name and resume what was left unfinished, all on the running event loop."""
         _route_dbos_log()
-        _use_wal(self._url)
+        await asyncio.to_thread(use_wal, self._url)
         for name, body in bodies.items():
             # A body that was interrupted any number of times is still run to its end.
             decorate = DBOS.workflow(name=name, max_recovery_attempts=None)
@@ -323,17 +322,6 @@ async def _first(run: _Run, wait_s: float) -> Json | None:
     finally:
         changed.cancel()
     return task.result() if task.done() and not task.cancelled() else run.early
-
-
-def _use_wal(url: str) -> None:
-    """SQLite's write-ahead log, kept in the file: readers and the writer do not wait for each other."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        connection = sqlite3.connect(parsed.database)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
 
 
 class _ToStructlog(logging.Handler):
