@@ -28,13 +28,14 @@ class Place:
 
 def places(context: Context) -> Iterator[Place]:
     """All of them, except values for a name that there is not, which has its own rule."""
+    own = _holders(context.flow)
     for name, state in context.flow.states.items():
         base: Path_ = ("states", name)
         yield from _conditions(name, state)
         match state:
             case MenuState():
                 for index, option in enumerate(state.options):
-                    yield from _values((*base, "options", index, "set"), option.set, _holders(context.flow))
+                    yield from _values((*base, "options", index, "set"), option.set, own)
             case ActionState() if state.action in context.actions:
                 yield from _values((*base, "with"), state.inputs, context.actions[state.action].inputs)
             case CallState() if state.call in context.flows:

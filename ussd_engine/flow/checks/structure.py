@@ -8,6 +8,7 @@ from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.model import Data, Flow
 from ussd_engine.flow.source import Path_, Source
+from ussd_engine.flow.text import unprintable
 from ussd_engine.flow.values import LONGEST, SHORTEST, limits
 
 LONGEST_ANSWER = 160
@@ -38,6 +39,9 @@ def _declaration(name: str, data: Data, flow: Flow) -> Iterator[tuple[str, str]]
         yield "is a choice of nothing", "list what it may be: 'of: [a, b]'"
     if data.type != "choice" and data.of is not None:
         yield f"has 'of', which a {data.type} does not take", "'of' belongs to 'type: choice'"
+    for value in data.of or ():
+        if sign := unprintable(value):
+            yield f"may be a text that holds {sign}, which no phone shows", "take it out of 'of'"
     if data.region is not None and data.type != "phone":
         yield f"has 'region', which a {data.type} does not take", "'region' belongs to 'type: phone'"
     yield from _range(data)
