@@ -78,19 +78,13 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything that runs. `api_key_file` is set when the engine made the key itself."""
+    """What the commands need of all that runs. `api_key_file` is set when the engine made the key itself."""
 
     settings: Settings
     program: Program
     callbacks: Callbacks
     gateways: Mapping[str, Gateway]
-    subscriptions: Subscriptions
-    accounts: Accounts
-    translations: Translations
-    bank: SandboxBank
     sms: ConsoleSms
-    store: SessionStore
-    events: Events
     api_key: str
     api_key_file: Path | None
     app: web.Application
@@ -179,13 +173,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             program=program,
             callbacks=callbacks,
             gateways=gateways,
-            subscriptions=subscriptions,
-            accounts=accounts,
-            translations=translations,
-            bank=bank,
             sms=sms,
-            store=store,
-            events=events,
             api_key=api_key,
             api_key_file=api_key_file,
             app=app,
