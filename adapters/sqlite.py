@@ -1,6 +1,6 @@
 """One SQLite file for a small adapter: safe for many tasks and many processes at once.
 
-All work runs on one thread that owns the connection. A transaction is one plain function, so a caller that
+What writes runs on one thread that owns the connection. A transaction is one plain function, so a caller that
 gives up or is cancelled cannot leave one half done: it ends on that thread, whole or not at all.
 """
 
@@ -34,10 +34,20 @@ class SqliteFile:
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
         self._connection: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function of one SELECT; it waits for no writer."""
-        return await self._on_thread(lambda: work(self._connected()))
+        """Run a function of one SELECT; it waits for no writer.
+
+        On the caller's own thread, because a look into the file takes less time than the way to another thread
+        and back. Only when the file is held, which a reader seldom meets, the owner's thread waits for it.
+        """
+        if self._reader is None:
+            await self._on_thread(self._connected)  # which makes the file
+        try:
+            return work(self._read_connection())
+        except sqlite3.OperationalError:
+            return await self._on_thread(lambda: work(self._connected()))
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function as one transaction, committed when it returns and undone when it raises."""
@@ -45,8 +55,17 @@ class SqliteFile:
 
     async def close(self) -> None:
         """Finish what was begun and close the file."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         await self._on_thread(self._disconnect)
         self._thread.shutdown()
+
+    def _read_connection(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+            self._reader.row_factory = sqlite3.Row
+        return self._reader
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shlex
 import signal
 import sqlite3
@@ -61,6 +62,8 @@ async def _listen(engine: Engine, stop: asyncio.Event, out: TextIO, config: Path
                 f"cannot listen on {server.host}:{server.port} ({error.strerror}): "
                 "end what uses it, or take another with --port or USSD__SERVER__PORT"
             ) from error
+        gc.collect()
+        gc.freeze()  # what stands now stands to the end: no collection needs to look at it again
         log.info("service_started", revision=engine.program.revision)
         if not stop.is_set():
             print(welcome(engine, _url(http), config), file=out, flush=True)

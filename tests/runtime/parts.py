@@ -17,7 +17,7 @@ from ussd_engine.runtime.program import Program, Value
 from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
-from ussd_engine.runtime.step import Happening, Input, Outcome, Proceed, Result, Run, begin, step
+from ussd_engine.runtime.step import Happening, Identity, Input, Outcome, Proceed, Result, Run, begin, step
 from ussd_engine.sealing import KeyRing
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
@@ -51,6 +51,11 @@ def flow(states: str, *, head: str = "", languages: str = "en", start: str = "he
     )
 
 
+def typed(text: str) -> Input:
+    """An input whose place in the transcript does not matter."""
+    return Input(text, Identity(len(text), "d1"))
+
+
 @dataclass(slots=True)
 class Phone:
     """A subscriber at one session. Between every two inputs the session is stored and read back."""
@@ -78,7 +83,7 @@ class Phone:
 
     def type(self, *texts: str) -> Phone:
         for text in texts:
-            self.happen(Input(text))
+            self.happen(typed(text))
         return self
 
     def result(self, outcome: str, **outputs: Value) -> Phone:

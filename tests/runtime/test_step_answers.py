@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.runtime.parts import KEYS, NOW, Phone, flow, program_of
+from tests.runtime.parts import KEYS, NOW, Phone, flow, program_of, typed
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.guards import GuardError
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.session import Secret, dumps
-from ussd_engine.runtime.step import Input, Proceed, Result, Run, step, waits_for_action
+from ussd_engine.runtime.step import Proceed, Result, Run, step, waits_for_action
 
 ASK = flow(
     """
@@ -187,7 +187,7 @@ def test_secret_goes_to_the_action_alone(action: Program) -> None:
     assert phone.text == "PIN\n0.Back 00.Home"
     phone.type("8350")
     assert phone.run.inputs["pin"] == "8350"
-    assert "8350" not in repr(phone.run) + repr(phone.session) + repr(Input("8350")) + repr(
+    assert "8350" not in repr(phone.run) + repr(phone.session) + repr(typed("8350")) + repr(
         Result("x", {"a": "8350"})
     )
     assert b"8350" not in dumps(phone.session, KEYS)
@@ -436,7 +436,7 @@ def test_flow_that_ends_without_a_caller_that_waits(calling: Program) -> None:
     phone = Phone(calling).type("1")
     lost = replace(phone.session, frames=(replace(phone.session.frames[0], state="hello"), phone.session.top))
     with pytest.raises(IllegalMove, match="flow 'part' ends with 'left', which its caller does not know"):
-        step(calling, lost, Input("2"), NOW, Profile())
+        step(calling, lost, typed("2"), NOW, Profile())
 
 
 def test_calls_have_a_depth() -> None:

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.runtime.parts import BLANK, NOW, Phone, flow, program_of
+from tests.runtime.parts import BLANK, NOW, Phone, flow, program_of, typed
 from ussd_engine.errors import IllegalMove
 from ussd_engine.runtime.charset import septets, units
 from ussd_engine.runtime.render import Profile
-from ussd_engine.runtime.step import Input, Proceed, step
+from ussd_engine.runtime.step import Proceed, step
 
 WALK = flow("""
     hello:
@@ -333,7 +333,7 @@ def test_step_is_pure() -> None:
     phone = Phone(program_of(CONDITIONS)).type("1")
     before = phone.session
     copy = replace(before, frames=tuple(replace(f, data=dict(f.data)) for f in before.frames))
-    results = [step(phone.program, before, Input("1"), NOW, phone.profile) for _ in range(3)]
+    results = [step(phone.program, before, typed("1"), NOW, phone.profile) for _ in range(3)]
     assert results[0] == results[1] == results[2]
     assert before == copy
 
@@ -343,7 +343,7 @@ def test_session_on_a_state_that_is_gone() -> None:
     phone = Phone(program_of(WALK))
     lost = replace(phone.session, frames=(replace(phone.session.top, state="gone"),))
     with pytest.raises(IllegalMove, match="flow 'sample' has no state 'gone'"):
-        step(phone.program, lost, Input("1"), NOW, phone.profile)
+        step(phone.program, lost, typed("1"), NOW, phone.profile)
     lost = replace(phone.session, frames=(replace(phone.session.top, flow="gone"),))
     with pytest.raises(IllegalMove, match="there is no flow 'gone' in revision"):
         step(phone.program, lost, Proceed(), NOW, phone.profile)

@@ -46,10 +46,19 @@ class Proceed:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which input it is: where it ends in the transcript, and the keyed digest of the transcript up to there."""
+
+    position: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Input:
     """What the subscriber typed on the screen shown."""
 
     text: str = field(repr=False)
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,8 @@ def step(
     match happening:
         case Proceed():
             pass
-        case Input(text):
+        case Input(text, identity):
+            turn.identify(identity)
             turn.take(text)
         case Result(outcome, outputs):
             turn.conclude(outcome, outputs)
@@ -119,6 +129,9 @@ class _Turn:
         self.wrong = session.wrong
         self.away = session.away
         self.acted = session.acted
+        self.version = session.version
+        self.position = session.position
+        self.digest = session.digest
         self.arrive()
 
     # --- where the session stands
@@ -210,6 +223,11 @@ class _Turn:
         self.frames[-1] = Frame(top.flow, top.state, {**top.data, declared.name: kept})
 
     # --- what happens
+
+    def identify(self, identity: Identity) -> None:
+        self.position, self.digest = identity.position, identity.digest
+        self.version += 1
+        self.acted = 0
 
     def take(self, text: str) -> None:
         """An input on the screen that is shown."""
@@ -398,9 +416,9 @@ class _Turn:
             network=session.network,
             revision=session.revision,
             started_at=session.started_at,
-            version=session.version,
-            position=session.position,
-            digest=session.digest,
+            version=self.version,
+            position=self.position,
+            digest=self.digest,
             replay=session.replay,
             language=self.language,
             frames=() if ended else tuple(self.frames),

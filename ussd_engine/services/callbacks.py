@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -24,6 +24,7 @@ from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import (
     Happening,
+    Identity,
     Input,
     Outcome,
     Proceed,
@@ -180,8 +181,8 @@ class Callbacks:
                 "no_flow_for_service_code", gateway=callback.gateway, service_code=callback.service_code
             )
             return self._sorry(turn)
-        session = begin(self._current, flow, self._fresh(callback))
-        session = await self._advance(turn, session, Proceed(), "")
+        session = begin(self._current, flow, self._fresh(turn))
+        session = await self._advance(turn, session, Proceed())
         session = await self._play(turn, session, inputs_of(callback.transcript))
         return _receipt(await self._save(turn, session))
 
@@ -191,10 +192,12 @@ class Callbacks:
             if session.ended:
                 break
             turn.replaying = number < len(inputs)
-            session = await self._advance(turn, session, Input(text), transcript)
+            identity = Identity(len(transcript), self._digest(turn, transcript))
+            session = await self._advance(turn, session, Input(text, identity))
         return session
 
-    def _fresh(self, callback: Callback) -> Session:
+    def _fresh(self, turn: _Turn) -> Session:
+        callback = turn.callback
         return Session(
             gateway=callback.gateway,
             session_id=callback.session_id,
@@ -205,17 +208,14 @@ class Callbacks:
             language="",
             started_at=self._clock.now().timestamp(),
             frames=(),
+            digest=self._digest(turn, ""),
             replay=len(callback.transcript),
         )
 
     # --- one input
 
-    async def _advance(self, turn: _Turn, session: Session, happening: Happening, transcript: str) -> Session:
-        """Take one input to its screen, not saved yet. `transcript` is all input up to and with this one."""
-        digest = self._digest(turn, transcript)
-        session = replace(
-            session, version=session.version + 1, position=len(transcript), digest=digest, acted=0
-        )
+    async def _advance(self, turn: _Turn, session: Session, happening: Happening) -> Session:
+        """Take the dial or one input to its screen, not saved yet."""
         session, outcome = self._step(turn, session, happening)
         turn.language = session.language
         return await self._settle(turn, session, outcome, saved=False)
