@@ -140,9 +140,9 @@ def loads(raw: bytes, keys: KeyRing) -> Session:
             raise SessionCorrupt(f"a stored session has schema {schema!r}; this engine reads schema {SCHEMA}")
         bound = f"{data['gateway']}:{data['session_id']}"
         data["frames"] = tuple(
-            Frame(f, s, _opened(bound, f, values, keys)) for f, s, values in data["frames"]
+            [Frame(f, s, _opened(bound, f, values, keys)) for f, s, values in data["frames"]]
         )
-        data["history"] = tuple(Mark(depth, state) for depth, state in data["history"])
+        data["history"] = tuple([Mark(depth, state) for depth, state in data["history"]])
         data["receipt"] = Screen(*data["receipt"]) if data["receipt"] else None
         return Session(**data)
     except SealBroken as error:
@@ -165,9 +165,7 @@ def _sealed(bound: str, flow: str, data: Data, keys: KeyRing) -> dict[str, Any]:
 
 
 def _opened(bound: str, flow: str, data: dict[str, Any], keys: KeyRing) -> Data:
-    return {
-        name: Secret(orjson.loads(keys.open(value[0], _context(bound, flow, name))))
-        if isinstance(value, list)
-        else value
-        for name, value in data.items()
-    }
+    for name, value in data.items():
+        if type(value) is list:
+            data[name] = Secret(orjson.loads(keys.open(value[0], _context(bound, flow, name))))
+    return data

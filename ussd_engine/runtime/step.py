@@ -245,7 +245,7 @@ class _Turn:
 
     def _navigate(self, key: str) -> bool:
         node = self.node
-        if not isinstance(node, Menu | Ask | End):
+        if not isinstance(node, (Menu, Ask, End)):
             return False
         if key == self.flow.more and self.page + 1 < len(self.pages()):
             self.page += 1
@@ -372,10 +372,11 @@ class _Turn:
     def pages(self) -> tuple[str, ...]:
         """Drawn once for all sessions where nothing on them is a session's own."""
         node = self.node
-        if not isinstance(node, Menu | Ask | End) or not node.static:
+        if not isinstance(node, (Menu, Ask, End)) or not node.static:
             return self._drawn(node)
         back, home = bool(self.history), self.away
-        key = (self.flow.name, node.name, self.language, self.profile, back, home, self.wrong)
+        budget = (self.profile.page_septets, self.profile.page_units)
+        key = (self.flow.name, node.name, self.language, budget, back, home, self.wrong)
         pages = self.program.pages.get(key)
         if pages is None:
             pages = self.program.pages[key] = self._drawn(node)
@@ -399,7 +400,7 @@ class _Turn:
 
     def _navigation(self, node: Node) -> Navigation:
         more = f"{self.flow.more}.{self.phrase('more')}"
-        if not isinstance(node, Menu | Ask):
+        if not isinstance(node, (Menu, Ask)):
             return Navigation(None, None, more, None)
         back = f"{node.back}.{self.phrase('back')}" if node.back is not None else None
         home = f"{node.home}.{self.phrase('home')}" if node.home is not None and self.away else None

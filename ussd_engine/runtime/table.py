@@ -1,7 +1,7 @@
 """The legal moves of a flow. The only importer of `transitions`.
 
-One synchronous machine per compiled flow, without models: a move makes a cursor for itself, so nothing is shared
-between sessions and nothing is kept. `Event.trigger` never looks at a machine's registered models. What the
+One synchronous machine per compiled flow, without models; the table is what it allows, asked once with a cursor for
+each edge. `Event.trigger` never looks at a machine's registered models. What the
 library leaves open (a target that does not exist, three kinds of "not allowed", a silent False) becomes one error
 here.
 """
@@ -38,19 +38,27 @@ class Table:
         if start not in known:
             raise IllegalMove(f"flow '{flow}' starts at '{start}': no such state")
         self.flow = flow
-        self._machine = Machine(
+        machine = Machine(
             model=None, states=names, initial=start, auto_transitions=False, send_event=True, queued=False
         )
         for label, source, target in edges:
-            self._machine.add_transition(label, source, target)
+            machine.add_transition(label, source, target)
+        # An edge has no condition and no effect of its own, so each is followed once, here, and kept: a look-up
+        # in a turn costs a tenth of a microsecond, where a trigger costs eight.
+        self._targets = {(source, label): self._follow(machine, source, label) for label, source, _ in edges}
 
     def move(self, state: str, label: str) -> str:
         """The state that edge `label` leads to from `state`. Raises IllegalMove when there is no such edge."""
-        cursor = _Cursor(state)
-        event = self._machine.events.get(label)
         try:
-            if event is None or not event.trigger(cursor):
-                raise IllegalMove(f"flow '{self.flow}': state '{state}' has no edge '{label}'")
+            return self._targets[state, label]
+        except KeyError:
+            raise IllegalMove(f"flow '{self.flow}': state '{state}' has no edge '{label}'") from None
+
+    def _follow(self, machine: Machine, state: str, label: str) -> str:
+        cursor = _Cursor(state)
+        try:
+            if machine.events[label].trigger(cursor):
+                return cursor.state
         except (MachineError, ValueError) as error:
-            raise IllegalMove(f"flow '{self.flow}': state '{state}' has no edge '{label}'") from error
-        return cursor.state
+            raise IllegalMove(f"flow '{self.flow}': '{label}' does not lead from '{state}'") from error
+        raise IllegalMove(f"flow '{self.flow}': '{label}' does not lead from '{state}'")
