@@ -36,7 +36,7 @@ from ussd_engine.runtime.step import (
 )
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.actions import Actions, Invocation
-from ussd_engine.services.deadline import within
+from ussd_engine.services.deadline import TooLate, within
 
 log = structlog.get_logger(__name__)
 
@@ -261,7 +261,7 @@ class Callbacks:
             return await within(left + ANSWER_MARGIN_S / 2, work)
         try:
             return await within(left, work)
-        except TimeoutError:
+        except TooLate:
             return Result("unavailable")
 
     async def _save(self, turn: _Turn, session: Session) -> Session:

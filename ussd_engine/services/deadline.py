@@ -13,8 +13,12 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+class TooLate(TimeoutError):
+    """The time of `within` was up; not to be taken for a timeout that the work itself met."""
+
+
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or TimeoutError at once when the time is up.
+    """The result of `work`, or TooLate at once when the time is up.
 
     `asyncio.timeout` waits until what it has cancelled has ended, and a call that stands in another thread, such
     as a locked database, ends only when it will. Here it is cancelled and left behind.
@@ -27,7 +31,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
             task.cancel()
             task.add_done_callback(_left_behind)
     if not task.done():
-        raise TimeoutError
+        raise TooLate
     return task.result()
 
 

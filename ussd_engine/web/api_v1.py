@@ -17,7 +17,7 @@ import structlog
 
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.services.accounts import OpenAccountRequest
-from ussd_engine.services.deadline import within
+from ussd_engine.services.deadline import TooLate, within
 from ussd_engine.services.operations import OperationPending
 from ussd_engine.services.subscription import RegisterSubscription
 from ussd_engine.web.answers import answer, request_id
@@ -158,7 +158,7 @@ class Api:
         """A service keeps the deadline by itself; this holds when it cannot, such as before a locked database."""
         try:
             return await within(self.answer_deadline_s + SPARE_S, work)
-        except TimeoutError:
+        except TooLate:
             detail = "A part of this service is stuck. Ask again with the same Idempotency-Key."
             raise Problem(503, "no_answer_in_time", detail, headers={"Retry-After": "5"}) from None
 

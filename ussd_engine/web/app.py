@@ -11,7 +11,7 @@ from ussd_engine.web import openapi
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.callbacks import callback_route, events_route
 from ussd_engine.web.health import healthz, readyz_route
-from ussd_engine.web.problems import guard
+from ussd_engine.web.problems import guarded, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,18 +29,20 @@ def build_app(
     *, api: Api, gateways: Mapping[str, Gateway], callbacks: Callbacks, checks: Mapping[str, Check]
 ) -> web.Application:
     """`gateways` by instance name, which is the path; `checks` are what /readyz asks, by name."""
-    app = web.Application(middlewares=[guard], client_max_size=api.max_body_bytes)
+    app = web.Application(client_max_size=api.max_body_bytes)
     for name, gateway in gateways.items():
         # a fixed path per instance: found by one look into a dict, and an unknown name is no route at all
         app.router.add_post(f"/ussd/{name}", callback_route(gateway, callbacks, api.max_body_bytes))
-        app.router.add_post(f"/ussd/{name}/events", events_route(gateway, callbacks, api.max_body_bytes))
-    app.router.add_post(f"{PREFIX}/subscription/check", api.check_subscription)
-    app.router.add_post(f"{PREFIX}/subscription/register", api.register_subscription)
-    app.router.add_post(f"{PREFIX}/account/register", api.register_account)
-    app.router.add_post(f"{PREFIX}/translations/fetch", api.fetch_translations)
-    app.router.add_get(f"{PREFIX}/openapi.json", openapi.route())
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz_route(checks))
+        events = events_route(gateway, callbacks, api.max_body_bytes)
+        app.router.add_post(f"/ussd/{name}/events", guarded(events))
+    app.router.add_post(f"{PREFIX}/subscription/check", guarded(api.check_subscription))
+    app.router.add_post(f"{PREFIX}/subscription/register", guarded(api.register_subscription))
+    app.router.add_post(f"{PREFIX}/account/register", guarded(api.register_account))
+    app.router.add_post(f"{PREFIX}/translations/fetch", guarded(api.fetch_translations))
+    app.router.add_get(f"{PREFIX}/openapi.json", guarded(openapi.route()))
+    app.router.add_get("/healthz", guarded(healthz))
+    app.router.add_get("/readyz", guarded(readyz_route(checks)))
+    app.router.add_route("*", "/{any:.*}", unmatched(app.router))
     return app
 
 

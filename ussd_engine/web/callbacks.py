@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from ussd_engine.errors import BadCallback
 from ussd_engine.logs import describe
 from ussd_engine.runtime.screen import Screen
+from ussd_engine.web.problems import answer_to
 from ussd_engine.web.reading import read_body
 from ussd_engine.web.security import SECURITY_HEADERS
 
@@ -33,7 +34,10 @@ _SERVER = SECURITY_HEADERS[hdrs.SERVER]
 
 def callback_route(gateway: Gateway, callbacks: Callbacks, max_body_bytes: int) -> Handler:
     async def callback(request: web.Request) -> web.Response:
-        body = await read_body(request, max_body_bytes)
+        try:
+            body = await read_body(request, max_body_bytes)
+        except Exception as error:  # noqa: BLE001 - too large, too slow or cut off: no callback at all
+            return answer_to(error, request)
         try:
             screen = await callbacks.handle(gateway.parse(body, request.headers.get(hdrs.CONTENT_TYPE, "")))
         except BadCallback as error:

@@ -126,21 +126,49 @@ def render(problem: Problem, request: web.Request) -> web.Response:
     )
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem; nothing that was raised shows through."""
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return render(problem, request)
-    except UssdError as error:
-        return render(_of_domain(error, request), request)
-    except web.HTTPException as error:
-        return render(_of_http(error), request)
-    except (web.RequestPayloadError, HttpProcessingError):
-        return render(unreadable_body(), request)
-    except Exception as error:  # noqa: BLE001 - the last line of defence
-        return render(_unforeseen(error, request), request)
+def guarded(handler: Handler) -> Handler:
+    """A handler of which whatever it raises becomes a problem. No middleware: callbacks go without one."""
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            return answer_to(error, request)
+
+    return guard
+
+
+def answer_to(error: Exception, request: web.Request) -> web.Response:
+    """What was raised as a problem; nothing of it shows through."""
+    match error:
+        case Problem():
+            problem = error
+        case UssdError():
+            problem = _of_domain(error, request)
+        case web.HTTPException():
+            problem = _of_http(error)
+        case web.RequestPayloadError() | HttpProcessingError():
+            problem = unreadable_body()
+        case _:
+            problem = _unforeseen(error, request)
+    return render(problem, request)
+
+
+def unmatched(router: web.UrlDispatcher) -> Handler:
+    """For every request that no other route takes: a method that its address does not know, or no address."""
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        allowed = {
+            route.method
+            for resource in router.resources()
+            if resource.canonical == request.path
+            for route in resource
+        }
+        if allowed:
+            raise web.HTTPMethodNotAllowed(request.method, allowed)
+        raise web.HTTPNotFound
+
+    return guarded(refuse)
 
 
 def _of_domain(error: UssdError, request: web.Request) -> Problem:
