@@ -14,7 +14,8 @@
     ├── SessionCorrupt           session_corrupt         a stored session cannot be read
     ├── ReplayDiverged           replay_diverged         inputs played again no longer lead where they led
     ├── StoreUnavailable         store_unavailable       the session store does not answer
-    ├── DatabaseUnavailable  database_unavailable    the platform's database does not answer
+    ├── TurnTooLong              turn_too_long           a turn takes more steps than one may
+    ├── DatabaseUnavailable      database_unavailable    the platform's database does not answer
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     ├── SmsRejected              sms_rejected            the sender refused for good

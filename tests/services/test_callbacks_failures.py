@@ -418,7 +418,7 @@ async def test_store_that_always_loses_the_race_gives_a_screen(logged: list[dict
             return False
 
     assert await Engine(Losing()).send("") == SORRY
-    assert logged[0]["code"] == "store_unavailable"
+    assert logged[0]["code"] == "turn_too_long"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from ussd_engine.errors import SessionConflict, SessionCorrupt, StoreUnavailable, UssdError
+from ussd_engine.errors import SessionConflict, SessionCorrupt, UssdError
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
@@ -36,7 +36,7 @@ from ussd_engine.runtime.step import (
 )
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.actions import Actions, Invocation
-from ussd_engine.services.deadline import TooLate, within
+from ussd_engine.services.deadline import within
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,8 @@ MAX_ACTIONS_IN_A_TURN = 10
 """A flow that runs one action after another without a screen is cut off here."""
 MAX_RACES = 20
 """Times that a callback loads again because another one was first. Each loss is another's progress."""
+ANSWER_MARGIN_S = 0.5
+"""Kept back from an action's time for the step, the save and the way back to the gateway."""
 MAX_DEEP_DIAL = 60
 """Inputs played in one turn for a session that is not in the store; a transcript of the wire holds no more."""
 
@@ -55,6 +57,12 @@ class Network:
     profile: Profile
     ttl_ms: int
     answer_deadline_s: float
+
+
+class TurnTooLong(UssdError):
+    """A turn did not come to its screen within the steps that a turn may take."""
+
+    code = "turn_too_long"
 
 
 class ReplayDiverged(UssdError):
@@ -120,7 +128,7 @@ class Callbacks:
         log.info(
             "session_ended",
             gateway=report.gateway,
-            session=self._keys.digest("session", report.gateway, report.session_id)[:16],
+            session=self._shown(report),
             network=report.network,
             status=report.status,
             hops=report.hops,
@@ -136,7 +144,7 @@ class Callbacks:
                 return await self._attempt(turn)
             except LostRace:
                 continue
-        raise StoreUnavailable(f"a session was changed by others {MAX_RACES} times in one turn")
+        raise TurnTooLong(f"a session was changed by others {MAX_RACES} times in one turn")
 
     async def _attempt(self, turn: _Turn) -> Screen:
         turn.stored = await self._store.load(turn.key)
@@ -164,8 +172,11 @@ class Callbacks:
         if self._digest(turn, transcript[:seen]) != session.digest:
             log.warning("stale_callback", session=self._shown(turn.callback))
             return []
-        left = [one for one in inputs_of(transcript[: session.replay]) if len(one[1]) > seen]
-        text = latest_input(transcript, max(seen, session.replay))
+        left: list[tuple[str, str]] = []
+        if session.replay > seen:
+            left = [one for one in inputs_of(transcript[: session.replay]) if len(one[1]) > seen]
+            seen = session.replay
+        text = latest_input(transcript, seen)
         return left if text is None else [*left, (text, transcript)]
 
     async def _begin(self, turn: _Turn) -> Screen:
@@ -239,7 +250,7 @@ class Callbacks:
             saved = False
             result = await self._run(turn, session, outcome)
             session, outcome = self._step(turn, session, result)
-        raise StoreUnavailable(f"more than {MAX_ACTIONS_IN_A_TURN} actions in one turn")
+        raise TurnTooLong(f"more than {MAX_ACTIONS_IN_A_TURN} actions in one turn")
 
     async def _may_run(self, turn: _Turn, session: Session, run: Run) -> None:
         """While inputs are replayed, an effect only runs if it is the one that ran then.
@@ -260,8 +271,9 @@ class Callbacks:
         if run.effect:  # it keeps `left` by itself, as it goes on by itself
             return await within(left + ANSWER_MARGIN_S / 2, work)
         try:
-            return await within(left, work)
-        except TooLate:
+            async with asyncio.timeout(left):
+                return await work
+        except TimeoutError:
             return Result("unavailable")
 
     async def _save(self, turn: _Turn, session: Session) -> Session:
@@ -288,9 +300,9 @@ class Callbacks:
             "turn", callback.gateway, callback.session_id, callback.phone_number, transcript
         )
 
-    def _shown(self, callback: Callback) -> str:
+    def _shown(self, of: Callback | EndReport) -> str:
         """What stands for a session in a log: it cannot be led back to the subscriber."""
-        return self._keys.digest("session", callback.gateway, callback.session_id)[:16]
+        return self._keys.digest("session", of.gateway, of.session_id)[:16]
 
     def _report(self, error: Exception, callback: Callback) -> None:
         error_id = os.urandom(6).hex()
@@ -310,10 +322,6 @@ class Callbacks:
         if flow is not None and language in flow.phrases["sorry"]:
             return "".join(piece for piece in flow.phrases["sorry"][language] if isinstance(piece, str))
         return PHRASES["sorry"].get(language, PHRASES["sorry"]["en"])
-
-
-ANSWER_MARGIN_S = 0.5
-"""Kept back from an action's time for the step, the save and the way back to the gateway."""
 
 
 def _workflow_id(session: Session, run: Run) -> str:

@@ -56,7 +56,10 @@ _ANY_PROBLEM: Mapping[int, str] = {
     422: "`invalid_request`: `errors` names every wrong field",
     500: "`internal_error`",
 }
-_UNAVAILABLE = "`cbs_unavailable`: the core banking system does not answer; nothing was changed"
+_UNAVAILABLE = (
+    "`cbs_unavailable`: the core banking system does not answer; nothing was changed. `database_unavailable`,"
+    " `no_answer_in_time`: a part of this service does not answer"
+)
 _FAILED = f"{_UNAVAILABLE}; the same Idempotency-Key may try again"
 _BAD_KEY = f"{_ANY_PROBLEM[400]}, or `invalid_idempotency_key`"
 _REUSED = f"{_ANY_PROBLEM[422]}, or `idempotency_key_reused`"
