@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -198,13 +198,20 @@ class Callbacks:
         return _receipt(await self._save(turn, session))
 
     async def _play(self, turn: _Turn, session: Session, inputs: list[tuple[str, str]]) -> Session:
-        """The inputs one after another. Only the last may begin an effect, see `_may_run`."""
+        """The inputs one after another, until an end, or the screen before an effect that may not run."""
         for number, (text, transcript) in enumerate(inputs[:MAX_DEEP_DIAL], 1):
             if session.ended:
                 break
             turn.replaying = number < len(inputs)
             identity = Identity(len(transcript), self._digest(turn, transcript))
-            session = await self._advance(turn, session, Input(text, identity))
+            try:
+                session = await self._advance(turn, session, Input(text, identity))
+            except ReplayDiverged:
+                log.warning(
+                    "replay_stopped", session=self._shown(turn.callback), label=_receipt(session).label
+                )
+                whole = turn.callback.transcript
+                return replace(session, position=len(whole), digest=self._digest(turn, whole))
         return session
 
     def _fresh(self, turn: _Turn) -> Session:
@@ -253,10 +260,10 @@ class Callbacks:
         raise TurnTooLong(f"more than {MAX_ACTIONS_IN_A_TURN} actions in one turn")
 
     async def _may_run(self, turn: _Turn, session: Session, run: Run) -> None:
-        """While inputs are replayed, an effect only runs if it is the one that ran then.
+        """While inputs are replayed, an effect before the last one only runs if it is the one that ran then.
 
         What an account or a registration has changed since can lead the old inputs into other menus, and what
-        they would do there nobody has asked for.
+        they would do there nobody has asked for. The subscriber sees the screen before it, and chooses.
         """
         if turn.replaying and not await self._actions.begun(_workflow_id(session, run)):
             raise ReplayDiverged("a replay came to an effect that its inputs had not led to")

@@ -161,7 +161,7 @@ def unmatched(router: web.UrlDispatcher) -> Handler:
         allowed = {
             route.method
             for resource in router.resources()
-            if resource.canonical == request.path
+            if isinstance(resource, web.PlainResource) and resource.canonical == request.rel_url.raw_path
             for route in resource
         }
         if allowed:
