@@ -203,6 +203,7 @@ class Workflows:
         self._closing = True
         if self._watch is not None:
             self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         for task in list(self._sleeping):
             task.cancel()
         if self._bodies:
