@@ -29,7 +29,7 @@ from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
-from ussd_engine.platform.reference import check_key_ring, ensure_reference_data
+from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
@@ -128,7 +128,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         opening = Opening(database, bank, clock, workflows, _reconcile(settings))
         subscriptions = Subscriptions(database, bank, workflows, operations, admission)
         accounts = Accounts(database, bank, workflows, operations, opening, admission)
-        profiles = Profiles(database, workflows, clock)
+        profiles = Profiles(database, keys, workflows, clock)
         await workflows.launch(
             {
                 "subscription.register": subscriptions.workflow,
@@ -202,10 +202,9 @@ async def _database(settings: Settings, keys: KeyRing, stack: AsyncExitStack) ->
     url = settings.database.url.get_secret_value()
     if url == EMBEDDED:
         url = f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}"
-    await migrate(url)
+    await migrate(url, keys)
     database = Database(url)
     stack.push_async_callback(database.close)
-    await check_key_ring(database, keys)
     await ensure_reference_data(database)
     return database
 

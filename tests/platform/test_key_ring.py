@@ -7,22 +7,17 @@ from pathlib import Path
 import pytest
 
 from ussd_engine.errors import SettingsError
-from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
-from ussd_engine.platform.reference import check_key_ring
 from ussd_engine.sealing import KeyRing
 
 
 async def test_a_database_is_refused_under_another_key_ring(tmp_path: Path) -> None:
     """With a lost key file nothing sealed would open: the service says so instead of starting anew."""
     url = f"sqlite+aiosqlite:///{tmp_path}/platform.db"
-    await migrate(url)
-    database = Database(url)
     first = KeyRing.of(b"1" * 32, {"k1": b"2" * 32})
     rotated = KeyRing.of(b"1" * 32, {"k2": b"3" * 32, "k1": b"2" * 32})
     other = KeyRing.of(b"9" * 32, {"k1": b"2" * 32})
-    await check_key_ring(database, first)
-    await check_key_ring(database, rotated)
+    await migrate(url, first)
+    await migrate(url, rotated)
     with pytest.raises(SettingsError, match="another key ring"):
-        await check_key_ring(database, other)
-    await database.close()
+        await migrate(url, other)

@@ -40,7 +40,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest_asyncio.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url)
+    await migrate(url, KEYS)
     opened = Database(url)
     await ensure_reference_data(opened)
     yield opened
@@ -59,7 +59,7 @@ async def test_migrations_make_the_tables_that_the_code_uses(database: Database)
 
 async def test_many_processes_may_migrate_and_prepare_at_once(url: str) -> None:
     """Workers that start together migrate once, and make one role with one policy."""
-    await asyncio.gather(*(migrate(url) for _ in range(5)))
+    await asyncio.gather(*(migrate(url, KEYS) for _ in range(5)))
     database = Database(url)
     try:
         await asyncio.gather(*(ensure_reference_data(database) for _ in range(5)))

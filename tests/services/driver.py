@@ -19,7 +19,7 @@ from sqlalchemy import text
 from adapters.cbs.sandbox import SandboxBank
 from adapters.events.memory import MemoryEvents
 from adapters.sms.console import ConsoleSms
-from tests.services.parts import WallClock, build, database_url, eventually, launch, opening
+from tests.services.parts import KEYS, WallClock, build, database_url, eventually, launch, opening
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
@@ -77,7 +77,7 @@ async def main(folder: Path, phone: str, mode: str) -> None:
     clock = WallClock()
     bank = DyingBank(folder / "bank.db", clock, timeout_s=0.4)
     sms = DyingSms(folder / "sms.db", clock, None)
-    await migrate(database_url(folder))
+    await migrate(database_url(folder), KEYS)
     built = build(folder, clock, bank, sms, MemoryEvents(), conduct=DyingOperations)
     database, workflows, _, subscriptions, accounts = built
     await ensure_reference_data(database)

@@ -280,7 +280,7 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
     console = ConsoleSms(folder / "sms.db", clock, None)
     bank, sms, events = ScriptedBank(sandbox), MoodySms(console), MoodyEvents()
     wrap = options.pop("wrap", lambda part: part)
-    await migrate(database_url(folder))
+    await migrate(database_url(folder), KEYS)
     built = build(folder, clock, wrap(bank), wrap(sms), wrap(events), **options)
     database, workflows, operations, subscriptions, accounts = built
     await ensure_reference_data(database)

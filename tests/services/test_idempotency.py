@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def used(tmp_path: Path) -> AsyncIterator[IdempotencyKeys]:
-    await migrate(database_url(tmp_path))
+    await migrate(database_url(tmp_path), KEYS)
     database = Database(database_url(tmp_path))
     yield IdempotencyKeys(database, KEYS, WallClock())
     await database.close()

@@ -11,30 +11,38 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.reference import check_key_ring
 from ussd_engine.platform.wal import use_wal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from ussd_engine.sealing import KeyRing
+
 MIGRATION_LOCK = 7_274_318
 """Any number, the same in every process: who migrates PostgreSQL holds this advisory lock meanwhile."""
 
 
-async def migrate(url: str) -> None:
-    """Run every migration that `url` lacks, all in one transaction."""
+async def migrate(url: str, keys: KeyRing, *, to: str = "head") -> None:
+    """Run every migration that `url` lacks, all in one transaction.
+
+    Raises SettingsError when the database was written under another key ring than `keys`, and changes nothing then.
+    """
     await asyncio.to_thread(use_wal, url)
     database = Database(url)
     try:
         async with database.write() as connection:
             if connection.dialect.name == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade, keys, to)
+            await check_key_ring(connection, keys)
     finally:
         await database.close()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, keys: KeyRing, to: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    config.attributes["keys"] = keys
+    command.upgrade(config, to)

@@ -12,6 +12,8 @@ from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import engine_facts, policies, role_policies, roles
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from ussd_engine.platform.database import Database
     from ussd_engine.sealing import KeyRing
 
@@ -21,17 +23,14 @@ USSD_ROLE_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:role:ussd"))
 USSD_POLICY_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:policy:ussd-customers"))
 
 
-async def check_key_ring(database: Database, keys: KeyRing) -> None:
+async def check_key_ring(connection: AsyncConnection, keys: KeyRing) -> None:
     """Raise SettingsError when the database was written under another key ring.
 
     A new one would find no operation, open no sealed value, and let every idempotency key begin anew.
     """
     mark = keys.digest("key-ring")
-    async with database.write() as connection:
-        await insert_if_absent(connection, engine_facts, name="key_ring", value=mark)
-        stored = await connection.execute(
-            select(engine_facts.c.value).where(engine_facts.c.name == "key_ring")
-        )
+    await insert_if_absent(connection, engine_facts, name="key_ring", value=mark)
+    stored = await connection.execute(select(engine_facts.c.value).where(engine_facts.c.name == "key_ring"))
     if stored.scalar_one() != mark:
         raise SettingsError(
             "the platform's database was written under another key ring than that of keys.file: "

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -77,7 +79,9 @@ identities = Table(
     Column("id", String(UUID_LENGTH), primary_key=True),
     Column("customer_id", ForeignKey("customers.id"), nullable=False, index=True),
     Column("type", String(32), nullable=False),
+    # In clear for phone numbers and the bank's own ids; a keyed digest for everything else, which is then sealed.
     Column("value", String(128), nullable=False),
+    Column("value_sealed", Text),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("type", "value"),
 )
@@ -113,6 +117,7 @@ accounts = Table(
     Column("customer_id", ForeignKey("customers.id"), nullable=False, index=True),
     Column("account_number", String(64), nullable=False, unique=True),
     Column("product", String(64)),
+    Column("kyc_tier", Integer, nullable=False, server_default="1"),
     Column("source", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -129,6 +134,18 @@ policies = Table(
     metadata,
     Column("id", String(UUID_LENGTH), primary_key=True),
     Column("name", String(64), nullable=False, unique=True),
+    # JSON: what `services/policies.py` reads. Every process writes at its start what its settings say.
+    Column("rules", Text, nullable=False, server_default="{}"),
+)
+
+# How often something that a policy limits by the day has happened.
+policy_counters = Table(
+    "policy_counters",
+    metadata,
+    Column("policy_id", ForeignKey("policies.id"), primary_key=True),
+    Column("action", String(32), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("used", Integer, nullable=False),
 )
 
 role_policies = Table(
@@ -162,11 +179,16 @@ operations = Table(
     Column("workflow_id", String(128), nullable=False, unique=True),
     Column("channel", String(16), nullable=False),
     Column("asked_digest", String(32), nullable=False),
+    # What was asked, for whoever takes the operation up again. NULL in what was begun before this column.
+    Column("request_sealed", Text),
     Column("state", String(16), nullable=False),
     Column("attempted_at", UtcDateTime),
     Column("reconciling", Boolean, nullable=False),
     Column("told_pending", Boolean, nullable=False),
     Column("bank_reference", String(128)),
+    # Counted once per operation at the gate, however often its step runs: reserved, passed, failed, released.
+    Column("gate", String(16)),
+    Column("retries", Integer, nullable=False, server_default="0"),
     Column("result_sealed", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
@@ -175,29 +197,53 @@ operations = Table(
 UNFINISHED = ("open", "in_doubt")
 Index(
     "uq_operations_unfinished",
-    operations.c.kind,
     operations.c.phone_number,
     unique=True,
     sqlite_where=operations.c.state.in_(UNFINISHED),
     postgresql_where=operations.c.state.in_(UNFINISHED),
 )
 
+# How often an entity was changed: what a staged change was made against.
+entity_versions = Table(
+    "entity_versions",
+    metadata,
+    Column("entity", String(32), primary_key=True),
+    Column("entity_id", String(UUID_LENGTH), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+# Wrong answers at the date-of-birth gate, per phone number and per customer of the bank (`subject`, a digest).
+gate_counters = Table(
+    "gate_counters",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("counted_at", UtcDateTime, nullable=False),
+    Column("locked_until", UtcDateTime),
+)
+
 staged_changes = Table(
     "staged_changes",
     metadata,
     Column("id", String(UUID_LENGTH), primary_key=True),
-    Column("operation_id", ForeignKey("operations.id"), nullable=False, unique=True),
+    # NULL where staff asked, and no subscriber.
+    Column("operation_id", ForeignKey("operations.id"), index=True),
     Column("kind", String(32), nullable=False),
     Column("entity", String(32), nullable=False),
     Column("entity_id", String(UUID_LENGTH), nullable=False, index=True),
+    # The entity's version that `before` shows.
+    Column("base_version", Integer, nullable=False, server_default="0"),
     Column("before_sealed", Text, nullable=False),
     Column("after_sealed", Text, nullable=False),
+    # What it takes to apply the change and to tell of it, besides `after`.
+    Column("context_sealed", Text),
     Column("version", Integer, nullable=False),
     Column("maker", String(64), nullable=False),
+    Column("maker_reason", Text),
     Column("checker", String(64)),
     Column("state", String(16), nullable=False),
     Column("reason", Text),
-    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
     Column("decided_at", UtcDateTime),
     Column("expires_at", UtcDateTime, nullable=False),
     CheckConstraint("maker <> checker", name="four_eyes"),
@@ -206,30 +252,52 @@ staged_changes = Table(
         "state NOT IN ('approved', 'rejected') OR checker IS NOT NULL", name="decided_by_someone"
     ),
 )
+Index(
+    "uq_staged_changes_pending",
+    staged_changes.c.kind,
+    staged_changes.c.entity,
+    staged_changes.c.entity_id,
+    unique=True,
+    sqlite_where=staged_changes.c.state == "pending",
+    postgresql_where=staged_changes.c.state == "pending",
+)
 
 notifications = Table(
     "notifications",
     metadata,
     # The id is also the message id that the SMS sender sees, for every attempt the same.
     Column("id", String(UUID_LENGTH), primary_key=True),
-    Column("operation_id", ForeignKey("operations.id"), nullable=False),
+    # One of the two: what the message tells of.
+    Column("operation_id", ForeignKey("operations.id")),
+    Column("change_id", ForeignKey("staged_changes.id")),
     Column("event", String(32), nullable=False),
     Column("language", String(16), nullable=False),
     Column("phone_sealed", Text, nullable=False),
     Column("text_sealed", Text, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("parts", Integer, nullable=False, server_default="1"),
+    Column("state", String(16), nullable=False, index=True),
     Column("attempts", Integer, nullable=False),
-    Column("sender_ref", String(128)),
+    Column("sender_ref", String(128), index=True),
+    # What the sender's delivery report said last: pending, delivered, failed.
+    Column("delivery", String(16)),
+    # A code: why the sender refused it, or why it was not delivered.
+    Column("failure", String(128)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    Column("reported_at", UtcDateTime),
     CheckConstraint("state IN ('queued', 'sent', 'failed')", name="state"),
+    CheckConstraint("delivery IN ('pending', 'delivered', 'failed')", name="delivery"),
+    CheckConstraint("(operation_id IS NULL) <> (change_id IS NULL)", name="tells_of_one_thing"),
     UniqueConstraint("operation_id", "event"),
+    UniqueConstraint("change_id", "event"),
 )
 
+# Append-only by a trigger, and a chain: see `platform/audit.py`.
 audit_log = Table(
     "audit_log",
     metadata,
     Column("id", String(UUID_LENGTH), primary_key=True),
+    Column("seq", BigInteger, nullable=False, unique=True),
     Column("at", UtcDateTime, nullable=False, index=True),
     Column("actor", String(64), nullable=False),
     Column("action", String(64), nullable=False),
@@ -237,6 +305,65 @@ audit_log = Table(
     Column("entity_id", String(UUID_LENGTH), nullable=False, index=True),
     Column("request_id", String(128), nullable=False),
     Column("reason", String(128)),
+    Column("before_sealed", Text),
+    Column("after_sealed", Text),
+    Column("hash", String(64), nullable=False),
+)
+
+# One row: the last entry of the chain, and a seal on it.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("seal", String(64), nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+# Texts that staff changed, over those of the flow files.
+translation_overrides = Table(
+    "translation_overrides",
+    metadata,
+    Column("key", String(256), primary_key=True),
+    Column("language", String(16), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# Staff. `role` is what they may do: viewer, maker, checker, admin.
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", String(UUID_LENGTH), primary_key=True),
+    Column("name", String(48), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+    CheckConstraint("role IN ('viewer', 'maker', 'checker', 'admin')", name="role"),
+)
+
+# Keys of operators, and of programs (without an operator). Only the digest is kept; it says nothing of the key.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(UUID_LENGTH), primary_key=True),
+    Column("name", String(48), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("operator_id", ForeignKey("operators.id"), index=True),
+    # Words with spaces between; NULL where the operator's role tells.
+    Column("scopes", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# The processes that run workflows, each with its last sign of life.
+workers = Table(
+    "workers",
+    metadata,
+    Column("executor_id", String(64), primary_key=True),
+    Column("seen_at", UtcDateTime, nullable=False),
 )
 
 idempotency_keys = Table(

@@ -51,6 +51,6 @@ class Admission:
             connection, customer_id, derived_id(operation.id, "user"), language, operation.channel, now
         )
         linked = AuditEntry(operation.channel, "user.linked", "users", user_id, operation.workflow_id)
-        await audit.append(connection, linked, now)
+        await audit.append(connection, self._keys, [linked], now)
         staged = await self._approvals.stage_activation(connection, operation, user_id, now)
         return Admitted(customer_id, user_id, staged.change_id, staged.approved)

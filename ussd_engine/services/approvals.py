@@ -57,7 +57,7 @@ class Approvals:
         )
         await changes.add(connection, self._keys, change, now)
         staged = _entry(change, operation.channel, "change.staged", operation.workflow_id)
-        await audit.append(connection, staged, now)
+        await audit.append(connection, self._keys, [staged], now)
         if change.kind not in self._automatic:
             return Staged(change.id, approved=False)
         await self.approve(connection, change, POLICY, operation.workflow_id, now)
@@ -79,7 +79,8 @@ class Approvals:
         if not await changes.decide(connection, change, "approved", checker, reason, now):
             raise LookupError(f"staged change {change.id} is no longer open in version {change.version}")
         await customers.activate_user(connection, change.entity_id, now)
-        await audit.append(connection, _entry(change, checker, "change.approved", request_id, reason), now)
+        approved = _entry(change, checker, "change.approved", request_id, reason)
+        await audit.append(connection, self._keys, [approved], now)
 
 
 def _entry(

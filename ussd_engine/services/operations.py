@@ -207,7 +207,7 @@ class Operations:
         if due:
             to = Addressee(operation.phone_number, procedure.language, procedure.values(ending))
             await self._notifications.queue(connection, operation, due, to, now)
-        await audit.append(connection, _audit_entry(operation, ending), now)
+        await audit.append(connection, self._keys, [_audit_entry(operation, ending)], now)
 
     async def _tell(self, claim: Claim, recorded: Json) -> None:
         """Dashboard, then subscriber. A dashboard that is down does not keep the SMS waiting."""

@@ -7,6 +7,7 @@ from ussd_engine.platform.audit import AuditEntry
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.subscribers import Subscriber
 from ussd_engine.ports import Clock
+from ussd_engine.sealing import KeyRing
 from ussd_engine.services.workflows import Json, Workflows
 
 WORKFLOW = "subscription.language"
@@ -15,8 +16,9 @@ WORKFLOW = "subscription.language"
 class Profiles:
     """For active users only: who is not subscribed has no record to see."""
 
-    def __init__(self, database: Database, workflows: Workflows, clock: Clock) -> None:
+    def __init__(self, database: Database, keys: KeyRing, workflows: Workflows, clock: Clock) -> None:
         self._database = database
+        self._keys = keys
         self._workflows = workflows
         self._clock = clock
 
@@ -55,5 +57,5 @@ class Profiles:
                 request_id=payload["workflow_id"],
                 reason=payload["language"],
             )
-            await audit.append(connection, entry, self._clock.now())
+            await audit.append(connection, self._keys, [entry], self._clock.now())
         return {"changed": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ussd_engine.platform.migrations.append_only import forbid_changes
 from ussd_engine.platform.tables import UtcDateTime
 
 revision = "0001"
@@ -220,23 +221,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("customer_id", name=op.f("uq_users_customer_id")),
     )
 
-    _forbid_changes("audit_log")
-
-
-def _forbid_changes(table: str) -> None:
-    """Rows of `table` stay as they were written, whoever asks. Triggers are spelt per database."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute(
-            f"CREATE FUNCTION {table}_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_is_append_only()"
-        )
-        return
-    for verb in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        )
+    forbid_changes("audit_log")
