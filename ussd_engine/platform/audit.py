@@ -19,11 +19,11 @@ from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import UtcDateTime, audit_head, audit_log, sealed_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from ussd_engine.sealing import KeyRing
 
@@ -59,32 +59,32 @@ class Head:
     hash: str
 
 
-async def append(connection: AsyncConnection, keys: KeyRing, entries: list[AuditEntry], at: datetime) -> None:
+def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at: datetime) -> None:
     """Append within the caller's transaction, best as the last thing it does.
 
     From here to its end, other transactions that append wait.
     """
-    head = await _locked_head(connection, keys)
+    head = _locked_head(connection, keys)
     rows = []
     for entry in entries:
         row = _row(keys, entry, at, head.seq + 1)
         head = Head(row["seq"], link(keys, head.hash, row))
         rows.append({**row, "hash": head.hash})
-    await connection.execute(insert(audit_log), rows)
-    await connection.execute(
+    connection.execute(insert(audit_log), rows)
+    connection.execute(
         update(audit_head).values(seq=head.seq, hash=head.hash, seal=_seal_of(keys, head))
     )
 
 
-async def head_of(connection: AsyncConnection) -> Head:
-    row = (await connection.execute(select(audit_head.c.seq, audit_head.c.hash))).first()
+def head_of(connection: Connection) -> Head:
+    row = connection.execute(select(audit_head.c.seq, audit_head.c.hash)).first()
     return Head(*row) if row else Head(0, BEGINNING)
 
 
-async def verify(connection: AsyncConnection, keys: KeyRing) -> AsyncIterator[str]:
+def verify(connection: Connection, keys: KeyRing) -> Iterator[str]:
     """What is wrong with the log, each finding a sentence that names the entry. Nothing when all is well."""
     expected, previous = 1, BEGINNING
-    async for row in await connection.stream(select(audit_log).order_by(audit_log.c.seq)):
+    for row in connection.execute(select(audit_log).order_by(audit_log.c.seq)):
         stored = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for the row as a mapping
         seq, hash_ = stored["seq"], stored.pop("hash")
         if seq != expected:
@@ -95,12 +95,12 @@ async def verify(connection: AsyncConnection, keys: KeyRing) -> AsyncIterator[st
         elif link(keys, previous, stored) != hash_:
             yield f"entry {seq} (id {stored['id']}, {stored['action']}) was changed, or stands in another's place"
         expected, previous = seq + 1, hash_
-    async for finding in _verify_head(connection, keys, Head(expected - 1, previous)):
+    for finding in _verify_head(connection, keys, Head(expected - 1, previous)):
         yield finding
 
 
-async def _verify_head(connection: AsyncConnection, keys: KeyRing, last: Head) -> AsyncIterator[str]:
-    row = (await connection.execute(select(audit_head))).first()
+def _verify_head(connection: Connection, keys: KeyRing, last: Head) -> Iterator[str]:
+    row = connection.execute(select(audit_head)).first()
     if row is None:
         if last.seq:
             yield "the head of the chain is missing"
@@ -145,14 +145,14 @@ def chain_of_old_rows(connection: Connection, keys: KeyRing) -> None:
     )
 
 
-async def _locked_head(connection: AsyncConnection, keys: KeyRing) -> Head:
+def _locked_head(connection: Connection, keys: KeyRing) -> Head:
     wanted = select(audit_head.c.seq, audit_head.c.hash).with_for_update()
-    row = (await connection.execute(wanted)).first()
+    row = connection.execute(wanted).first()
     if row is None:
         first = Head(0, BEGINNING)
         seal = _seal_of(keys, first)
-        await insert_if_absent(connection, audit_head, id=1, seq=0, hash=BEGINNING, seal=seal)
-        row = (await connection.execute(wanted)).one()
+        insert_if_absent(connection, audit_head, id=1, seq=0, hash=BEGINNING, seal=seal)
+        row = connection.execute(wanted).one()
     return Head(*row)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from ussd_engine.sealing import KeyRing
 
@@ -36,8 +36,8 @@ class StagedChange:
     state: str = "pending"
 
 
-async def add(connection: AsyncConnection, keys: KeyRing, change: StagedChange, now: datetime) -> None:
-    await connection.execute(
+def add(connection: Connection, keys: KeyRing, change: StagedChange, now: datetime) -> None:
+    connection.execute(
         insert(staged_changes).values(
             id=change.id,
             operation_id=change.operation_id,
@@ -55,19 +55,19 @@ async def add(connection: AsyncConnection, keys: KeyRing, change: StagedChange, 
     )
 
 
-async def get(connection: AsyncConnection, keys: KeyRing, change_id: str) -> StagedChange:
-    row = (await connection.execute(select(staged_changes).where(staged_changes.c.id == change_id))).first()
+def get(connection: Connection, keys: KeyRing, change_id: str) -> StagedChange:
+    row = connection.execute(select(staged_changes).where(staged_changes.c.id == change_id)).first()
     if row is None:
         raise LookupError(f"staged change {change_id} does not exist")
     return _change(row, keys)
 
 
-async def decide(
-    connection: AsyncConnection, change: StagedChange, state: str, checker: str, reason: str, now: datetime
+def decide(
+    connection: Connection, change: StagedChange, state: str, checker: str, reason: str, now: datetime
 ) -> bool:
     """Decide on the change as it was read. False when somebody else was first, or its time is up."""
     table = staged_changes.c
-    result = await connection.execute(
+    result = connection.execute(
         update(staged_changes)
         .where((table.id == change.id) & (table.version == change.version))
         .where((table.state == "pending") & (table.expires_at > now))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from sqlalchemy import Select, String, bindparam, case, exists, insert, literal, select, true, update
+from sqlalchemy import Select, String, and_, bindparam, case, exists, literal, or_, select, true, update
 
+from ussd_engine import identity
+from ussd_engine.errors import UssdError
 from ussd_engine.platform.lookup import Lookup
 from ussd_engine.platform.reference import USSD_ROLE_ID
 from ussd_engine.platform.rows import insert_if_absent
@@ -20,25 +23,32 @@ from ussd_engine.platform.tables import (
     operations,
     profiles,
     sealed_at,
+    staged_changes,
     users,
 )
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from collections.abc import Mapping
+    from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
+    from ussd_engine.identity import Kind
     from ussd_engine.platform.database import Database
     from ussd_engine.sealing import KeyRing
 
-PHONE_TYPES = ("phone", "alternate_phone", "wallet")
-"""The identity types that a dialling number may stand under, the primary first."""
-BANK_REF = "bank_ref"
-"""The identity type of the bank's own customer id: one platform customer per customer of the bank."""
 LIVE = ("active", "pending")
 """A user in one of these states stands against a further registration."""
+CONTESTING = ("account.open", "subscription.register", "identity.move")
+"""Kinds of staged change that leave open who a phone number belongs to."""
 
 Source = Literal["subscriber", "bank"]
+
+
+class IdentityTaken(UssdError):
+    """An identity that a customer is to have stands with another customer."""
+
+    code = "identity_taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,116 +75,217 @@ class Person:
     email: str | None = field(repr=False)
     account_numbers: tuple[str, ...] = field(repr=False)
     product: str | None
+    kyc_tier: int
     source: Source
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON data, which `of` reads again."""
+        born = self.date_of_birth
+        return {**asdict(self), "date_of_birth": born and born.isoformat(), "account_numbers": [*self.account_numbers]}
 
-async def get_customer_by_phone_number(
-    connection: AsyncConnection, phone_number: str
-) -> KnownCustomer | None:
-    row = (await connection.execute(_by_phone_number(phone_number))).first()
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Person:
+        born = plain["date_of_birth"]
+        return cls(
+            **{
+                **plain,
+                "date_of_birth": date.fromisoformat(born) if born else None,
+                "account_numbers": tuple(plain["account_numbers"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """An identity of one customer that another one claims: the row, its type, and who has it."""
+
+    identity_id: str
+    kind: Kind
+    holder: str
+
+
+def customer_id_of(bank_ref: str) -> str:
+    """One platform customer per customer of the bank, whoever records it first."""
+    return _row_id("customers", bank_ref)
+
+
+def user_id_of(customer_id: str) -> str:
+    return _row_id("users", customer_id)
+
+
+class Directory:
+    """`get_customer_by_phone_number`: the primary phone first, then `also`, the further identity types, in order."""
+
+    def __init__(self, keys: KeyRing, region: str, also: tuple[Kind, ...]) -> None:
+        self._keys = keys
+        self._region = region
+        self._kinds: tuple[Kind, ...] = ("phone", *also)
+        self._standing = self._standing_lookup()
+
+    def by_phone_number(self, connection: Connection, phone_number: str) -> KnownCustomer | None:
+        row = connection.execute(self._select(), self._values(phone_number)).first()
+        return KnownCustomer(*row) if row else None
+
+    async def standing(self, database: Database, phone_number: str) -> tuple[KnownCustomer | None, bool, bool]:
+        """Who has this number, whether that waits for a decision of staff, and whether an operation is under way."""
+        rows = await database.look_up(self._standing, phone_number=phone_number, **self._values(phone_number))
+        customer_id, user_id, status, language, contested, unfinished = rows[0]
+        known = KnownCustomer(customer_id, user_id, status, language) if customer_id else None
+        return known, bool(contested), bool(unfinished)
+
+    def _values(self, phone_number: str) -> dict[str, str]:
+        """The number as each type stores it; nothing where it is not in the form of the type."""
+        values = dict.fromkeys((f"value_{kind}" for kind in self._kinds), "")
+        for kind in self._kinds:
+            try:
+                normalised = identity.normalise(kind, phone_number, self._region)
+            except ValueError:
+                continue
+            values[f"value_{kind}"] = identity.stored_value(self._keys, kind, normalised)
+        return values
+
+    def _select(self) -> Select[Any]:
+        wanted = or_(
+            *(
+                and_(identities.c.type == kind, identities.c.value == bindparam(f"value_{kind}", "", String()))
+                for kind in self._kinds
+            )
+        )
+        rank = case({kind: place for place, kind in enumerate(self._kinds)}, value=identities.c.type)
+        return _known(wanted).order_by(rank).limit(1)
+
+    def _standing_lookup(self) -> Lookup:
+        """One row: the customer with this phone number, if any, and what is under way for it."""
+        mine = operations.c.phone_number == bindparam("phone_number", "", String())
+        unfinished = exists().where(mine & operations.c.state.in_(UNFINISHED))
+        contested = exists().where(
+            mine
+            & (staged_changes.c.operation_id == operations.c.id)
+            & (staged_changes.c.state == "pending")
+            & staged_changes.c.kind.in_(CONTESTING)
+        )
+        known = self._select().subquery()
+        one_row = select(literal(1).label("one")).subquery()
+        return Lookup(select(*known.c, contested, unfinished).select_from(one_row.outerjoin(known, true())))
+
+
+def by_bank_ref(connection: Connection, bank_ref: str) -> KnownCustomer | None:
+    wanted = (identities.c.type == "bank_ref") & (identities.c.value == bank_ref)
+    row = connection.execute(_known(wanted)).first()
     return KnownCustomer(*row) if row else None
 
 
-async def get_customer_by_bank_ref(connection: AsyncConnection, bank_ref: str) -> KnownCustomer | None:
-    wanted = (identities.c.type == BANK_REF) & (identities.c.value == bank_ref)
-    row = (await connection.execute(_known(wanted, identities.c.id))).first()
-    return KnownCustomer(*row) if row else None
-
-
-def _by_phone_number(phone_number: Any) -> Select[Any]:
-    """The customer whose primary phone this is, else the one that has it under another phone type."""
-    rank = case({name: place for place, name in enumerate(PHONE_TYPES)}, value=identities.c.type)
-    wanted = identities.c.type.in_(PHONE_TYPES) & (identities.c.value == phone_number)
-    return _known(wanted, rank)
-
-
-def _known(wanted: Any, order: Any) -> Select[Any]:
+def _known(wanted: Any) -> Select[Any]:
     return (
         select(identities.c.customer_id, users.c.id.label("user_id"), users.c.status, users.c.language)
         .outerjoin(users, users.c.customer_id == identities.c.customer_id)
         .where(wanted)
-        .order_by(order)
-        .limit(1)
     )
 
 
-def _standing() -> Lookup:
-    """One row: the customer with this phone number, if any, and whether an operation of it is unfinished."""
-    phone_number = bindparam("phone_number", "", String())
-    known = _by_phone_number(phone_number).subquery()
-    unfinished = (operations.c.phone_number == phone_number) & operations.c.state.in_(UNFINISHED)
-    one_row = select(literal(1).label("one")).subquery()
-    return Lookup(select(*known.c, exists().where(unfinished)).select_from(one_row.outerjoin(known, true())))
+def contested(connection: Connection, keys: KeyRing, customer_id: str, person: Person) -> list[Contested]:
+    """Which identities of the person stand with another customer, whoever that is."""
+    mine = _identities_of(keys, person)
+    wanted = or_(*((identities.c.type == kind) & (identities.c.value == value) for kind, (value, _) in mine.items()))
+    rows = connection.execute(
+        select(identities.c.id, identities.c.type, identities.c.customer_id)
+        .where(wanted & (identities.c.customer_id != customer_id))
+        .order_by(identities.c.type)
+    )
+    return [Contested(*row) for row in rows]
 
 
-_STANDING = _standing()
+def snapshot(connection: Connection, keys: KeyRing, customer_id: str) -> dict[str, Any]:
+    """What the platform holds of a customer, as plain data; empty when it knows nothing."""
+    profile = connection.execute(select(profiles).where(profiles.c.customer_id == customer_id)).first()
+    user = connection.execute(
+        select(users.c.status, users.c.language).where(users.c.customer_id == customer_id)
+    ).first()
+    if profile is None and user is None:
+        return {}
+    held: dict[str, Any] = {}
+    if profile is not None:
+        held = {name: getattr(profile, name) for name in ("first_name", "last_name", "gender")}
+        for name in ("date_of_birth", "national_id"):
+            held[name] = _opened(keys, getattr(profile, f"{name}_sealed"), "profiles", f"{name}_sealed", customer_id)
+    if user is not None:
+        held |= {"user_status": user.status, "language": user.language}
+    numbers = connection.execute(
+        select(accounts.c.account_number)
+        .where(accounts.c.customer_id == customer_id)
+        .order_by(accounts.c.created_at, accounts.c.account_number)
+    )
+    return {**held, "account_numbers": [row[0] for row in numbers]}
 
 
-async def standing(database: Database, phone_number: str) -> tuple[KnownCustomer | None, bool]:
-    """Who has this phone number, and whether a registration or an opening of it is under way."""
-    rows = await database.look_up(_STANDING, phone_number=phone_number)
-    customer_id, user_id, status, language, waiting = rows[0]
-    known = KnownCustomer(customer_id, user_id, status, language) if customer_id else None
-    return known, bool(waiting)
-
-
-async def has_live_user(connection: AsyncConnection, person: Person) -> bool:
-    """Whether a user stands already where this person would be recorded."""
-    by_ref = await get_customer_by_bank_ref(connection, person.bank_ref)
-    by_phone = await get_customer_by_phone_number(connection, person.phone_number)
-    return any(known and known.user_status in LIVE for known in (by_ref, by_phone))
-
-
-async def save_person(
-    connection: AsyncConnection, keys: KeyRing, person: Person, new_id: str, now: datetime
-) -> str:
-    """Record a person and answer the customer's id: the known customer's, else `new_id`.
-
-    The bank's customer id alone decides who it is: a recycled phone number must not merge two people. A number
-    that stood with another customer moves, because the bank says whose it is today; callers first make sure
-    that no live user stands there.
-    """
-    known = await get_customer_by_bank_ref(connection, person.bank_ref)
-    customer_id = known.customer_id if known else new_id
-    if known is None:
-        await connection.execute(insert(customers).values(id=customer_id, created_at=now))
-        # Fails when another transaction recorded the same person meanwhile: the step is then run again.
-        await connection.execute(
-            insert(identities).values(_identity(customer_id, BANK_REF, person.bank_ref, now))
-        )
-    await _identify(connection, customer_id, "phone", person.phone_number, now)
-    await _save_profile(connection, keys, customer_id, person, now)
-    await _save_contact(connection, keys, customer_id, "phone", person.phone_number, now)
-    if person.email:
-        await _save_contact(connection, keys, customer_id, "email", person.email, now)
-    for number in person.account_numbers:
-        await _save_account(connection, customer_id, number, person, now)
-    return customer_id
-
-
-async def _identify(
-    connection: AsyncConnection, customer_id: str, type_: str, value: str, now: datetime
+def save_person(
+    connection: Connection, keys: KeyRing, customer_id: str, person: Person, now: datetime
 ) -> None:
-    if not await insert_if_absent(connection, identities, **_identity(customer_id, type_, value, now)):
-        await connection.execute(
-            update(identities)
-            .where((identities.c.type == type_) & (identities.c.value == value))
-            .values(customer_id=customer_id)
-        )
+    """Record a person as this customer, with identities, profile, contacts and accounts.
+
+    An identity that stands with another customer stays there: it never moves silently. Raises IdentityTaken when
+    that is the phone number or the bank's own id, without which the customer could not be found.
+    """
+    insert_if_absent(connection, customers, id=customer_id, created_at=now)
+    for kind, (value, sealed) in _identities_of(keys, person).items():
+        _identify(connection, customer_id, kind, value, sealed, now)
+    _save_profile(connection, keys, customer_id, person, now)
+    _save_contact(connection, keys, customer_id, "phone", person.phone_number, now)
+    if person.email:
+        _save_contact(connection, keys, customer_id, "email", person.email, now)
+    for number in person.account_numbers:
+        _save_account(connection, customer_id, number, person, now)
 
 
-def _identity(customer_id: str, type_: str, value: str, now: datetime) -> dict[str, Any]:
-    return {
-        "id": _row_id("identities", type_, value),
-        "customer_id": customer_id,
-        "type": type_,
-        "value": value,
-        "created_at": now,
+def move_identity(connection: Connection, identity_id: str, holder: str, claimant: str, now: datetime) -> bool:
+    """Give an identity to another customer. False when it is no longer with `holder`."""
+    insert_if_absent(connection, customers, id=claimant, created_at=now)
+    moved = connection.execute(
+        update(identities)
+        .where((identities.c.id == identity_id) & (identities.c.customer_id == holder))
+        .values(customer_id=claimant)
+    )
+    return moved.rowcount == 1
+
+
+def _identities_of(keys: KeyRing, person: Person) -> dict[Kind, tuple[str, str | None]]:
+    """The value that identifies, and the sealed text where that value is a digest."""
+    texts: dict[Kind, str | None] = {
+        "bank_ref": person.bank_ref,
+        "phone": person.phone_number,
+        "national_id": person.national_id,
+        "email": person.email,
     }
+    found: dict[Kind, tuple[str, str | None]] = {}
+    for kind, text in texts.items():
+        if not text:
+            continue
+        try:
+            normalised = identity.normalise(kind, text, "")
+        except ValueError:
+            continue  # the bank holds something that identifies nobody, such as "n/a"
+        value = identity.stored_value(keys, kind, normalised)
+        context = sealed_at("identities", "value_sealed", _row_id("identities", kind, value))
+        found[kind] = value, None if value == normalised else keys.seal(normalised.encode(), context)
+    return found
 
 
-async def _save_profile(
-    connection: AsyncConnection, keys: KeyRing, customer_id: str, person: Person, now: datetime
+def _identify(
+    connection: Connection, customer_id: str, kind: Kind, value: str, sealed: str | None, now: datetime
+) -> None:
+    id_ = _row_id("identities", kind, value)
+    new = {"id": id_, "customer_id": customer_id, "type": kind, "value": value, "value_sealed": sealed}
+    if insert_if_absent(connection, identities, **new, created_at=now) or kind not in ("phone", "bank_ref"):
+        return
+    holder = connection.execute(
+        select(identities.c.customer_id).where((identities.c.type == kind) & (identities.c.value == value))
+    ).scalar_one()
+    if holder != customer_id:
+        raise IdentityTaken(f"the {kind.replace('_', ' ')} of this customer stands with customer {holder}")
+
+
+def _save_profile(
+    connection: Connection, keys: KeyRing, customer_id: str, person: Person, now: datetime
 ) -> None:
     born = person.date_of_birth.isoformat() if person.date_of_birth else None
     values = {
@@ -186,65 +297,52 @@ async def _save_profile(
         "source": person.source,
         "updated_at": now,
     }
-    if not await insert_if_absent(connection, profiles, customer_id=customer_id, **values):
-        await connection.execute(
-            update(profiles).where(profiles.c.customer_id == customer_id).values(**values)
-        )
+    if not insert_if_absent(connection, profiles, customer_id=customer_id, **values):
+        connection.execute(update(profiles).where(profiles.c.customer_id == customer_id).values(**values))
 
 
-async def _save_contact(
-    connection: AsyncConnection, keys: KeyRing, customer_id: str, kind: str, value: str, now: datetime
+def _save_contact(
+    connection: Connection, keys: KeyRing, customer_id: str, kind: str, value: str, now: datetime
 ) -> None:
     row_id = _row_id("contacts", customer_id, kind)
     values = {"value_sealed": _seal(keys, value, "contacts", "value_sealed", row_id), "updated_at": now}
-    new = {"id": row_id, "customer_id": customer_id, "kind": kind, **values}
-    if not await insert_if_absent(connection, contacts, **new):
-        await connection.execute(update(contacts).where(contacts.c.id == row_id).values(**values))
+    if not insert_if_absent(connection, contacts, id=row_id, customer_id=customer_id, kind=kind, **values):
+        connection.execute(update(contacts).where(contacts.c.id == row_id).values(**values))
 
 
-async def _save_account(
-    connection: AsyncConnection, customer_id: str, number: str, person: Person, now: datetime
+def _save_account(
+    connection: Connection, customer_id: str, number: str, person: Person, now: datetime
 ) -> None:
-    await insert_if_absent(
+    insert_if_absent(
         connection,
         accounts,
         id=_row_id("accounts", number),
         customer_id=customer_id,
         account_number=number,
         product=person.product,
+        kyc_tier=person.kyc_tier,
         source=person.source,
         created_at=now,
     )
 
 
-async def save_pending_user(
-    connection: AsyncConnection, customer_id: str, new_id: str, language: str, channel: str, now: datetime
-) -> str:
-    """The customer's user, pending, with the USSD role. A rejected one is taken up again, a live one kept."""
-    values = {"status": "pending", "language": language, "channel": channel, "role_id": USSD_ROLE_ID}
-    new = {"id": new_id, "customer_id": customer_id, "created_at": now, **values}
-    if await insert_if_absent(connection, users, **new):
-        return new_id
-    await connection.execute(
-        update(users)
-        .where((users.c.customer_id == customer_id) & users.c.status.not_in(LIVE))
-        .values(**values)
-    )
-    return str(
-        (await connection.execute(select(users.c.id).where(users.c.customer_id == customer_id))).scalar_one()
-    )
+def activate_user(
+    connection: Connection, customer_id: str, user_id: str, language: str, channel: str, now: datetime
+) -> None:
+    """The customer's user, active, with the role of every subscriber; made when there is none."""
+    values = {
+        "status": "active",
+        "language": language,
+        "channel": channel,
+        "role_id": USSD_ROLE_ID,
+        "activated_at": now,
+    }
+    if not insert_if_absent(connection, users, id=user_id, customer_id=customer_id, created_at=now, **values):
+        connection.execute(update(users).where(users.c.customer_id == customer_id).values(**values))
 
 
-async def user_status(connection: AsyncConnection, user_id: str) -> str:
-    return str((await connection.execute(select(users.c.status).where(users.c.id == user_id))).scalar_one())
-
-
-async def activate_user(connection: AsyncConnection, user_id: str, now: datetime) -> None:
-    await connection.execute(
-        update(users)
-        .where((users.c.id == user_id) & (users.c.status == "pending"))
-        .values(status="active", activated_at=now)
-    )
+def set_language(connection: Connection, user_id: str, language: str) -> None:
+    connection.execute(update(users).where(users.c.id == user_id).values(language=language))
 
 
 def _row_id(*parts: str) -> str:
@@ -253,3 +351,7 @@ def _row_id(*parts: str) -> str:
 
 def _seal(keys: KeyRing, value: str | None, table: str, column: str, row_id: str) -> str | None:
     return None if value is None else keys.seal(value.encode(), sealed_at(table, column, row_id))
+
+
+def _opened(keys: KeyRing, sealed: str | None, table: str, column: str, row_id: str) -> str | None:
+    return None if sealed is None else keys.open(sealed, sealed_at(table, column, row_id)).decode()

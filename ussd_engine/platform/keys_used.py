@@ -13,7 +13,7 @@ from ussd_engine.platform.tables import idempotency_keys
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +24,24 @@ class Use:
     attempt: int
 
 
-async def find(connection: AsyncConnection, key_digest: str) -> Use | None:
+def find(connection: Connection, key_digest: str) -> Use | None:
     columns = (idempotency_keys.c.body_digest, idempotency_keys.c.attempt)
     row = (
-        await connection.execute(select(*columns).where(idempotency_keys.c.key_digest == key_digest))
+        connection.execute(select(*columns).where(idempotency_keys.c.key_digest == key_digest))
     ).first()
     return Use(*row) if row else None
 
 
-async def use(connection: AsyncConnection, key_digest: str, body_digest: str, now: datetime) -> Use:
+def use(connection: Connection, key_digest: str, body_digest: str, now: datetime) -> Use:
     """Use a key with a body; what comes back is the first use, perhaps another's."""
     new = {"key_digest": key_digest, "body_digest": body_digest, "attempt": 1, "created_at": now}
-    await insert_if_absent(connection, idempotency_keys, **new)
-    return await find(connection, key_digest) or Use(body_digest, 1)
+    insert_if_absent(connection, idempotency_keys, **new)
+    return find(connection, key_digest) or Use(body_digest, 1)
 
 
-async def next_attempt(connection: AsyncConnection, key_digest: str, attempt: int) -> None:
+def next_attempt(connection: Connection, key_digest: str, attempt: int) -> None:
     """Count one further; once, however many saw the same attempt end."""
-    await connection.execute(
+    connection.execute(
         update(idempotency_keys)
         .where((idempotency_keys.c.key_digest == key_digest) & (idempotency_keys.c.attempt == attempt))
         .values(attempt=attempt + 1)

@@ -15,7 +15,7 @@ from ussd_engine.platform.reference import check_key_ring
 from ussd_engine.platform.wal import use_wal
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    from sqlalchemy import Connection
 
     from ussd_engine.sealing import KeyRing
 
@@ -31,18 +31,17 @@ async def migrate(url: str, keys: KeyRing, *, to: str = "head") -> None:
     await asyncio.to_thread(use_wal, url)
     database = Database(url)
     try:
-        async with database.write() as connection:
-            if connection.dialect.name == "postgresql":
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            await connection.run_sync(_upgrade, keys, to)
-            await check_key_ring(connection, keys)
+        await database.write(lambda connection: _upgrade(connection, keys, to))
     finally:
         await database.close()
 
 
 def _upgrade(connection: Connection, keys: KeyRing, to: str) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["keys"] = keys
     command.upgrade(config, to)
+    check_key_ring(connection, keys)

@@ -2,8 +2,11 @@
 
 States: `open` -> `done` | `refused` | `failed`, or `open` -> `in_doubt` when the bank never told what became
 of it and staff must look. Open and in doubt are unfinished, and the database allows one unfinished operation per
-kind and phone number. `attempted_at` says that the bank may have been asked to open; `told_pending` that the
-subscriber was promised an SMS.
+phone number. `told_pending` says that the subscriber was promised an SMS, `reconciling` that the bank is asked
+again and again what became of an opening.
+
+The row is the checkpoint of the work: whoever takes the work up again, after a crash or for staff, sees by the row
+that it was begun before.
 """
 
 from __future__ import annotations
@@ -21,17 +24,17 @@ from ussd_engine.platform.tables import UNFINISHED, operations, sealed_at
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Row
 
     from ussd_engine.sealing import KeyRing
 
 Kind = Literal["account.open", "subscription.register"]
 Channel = Literal["ussd", "api"]
 FinalState = Literal["done", "refused", "failed"]
+State = Literal["open", "in_doubt", "done", "refused", "failed"]
 
 _NAMESPACE = UUID("5f0f0d52-8a0c-4f0e-9f34-0c1b4d3f7a61")
-"""Ids are derived, not drawn: a step that runs twice names the same rows."""
+"""Ids are derived, not drawn: work that is done twice names the same rows."""
 
 
 def operation_id(workflow_id: str) -> str:
@@ -39,7 +42,7 @@ def operation_id(workflow_id: str) -> str:
 
 
 def derived_id(operation: str, part: str) -> str:
-    """The id of something that an operation makes once, such as its customer or its message."""
+    """The id of something that an operation makes once, such as its change or its message."""
     return str(uuid5(UUID(operation), part))
 
 
@@ -48,7 +51,7 @@ class Claim:
     """What is needed to start an operation. Its id follows from the workflow's.
 
     `asked` is everything that the request gives of a person, in one text: only who asks the same may learn the
-    result of an operation that is under way.
+    result of an operation that is under way. `request` is the whole of it, to be taken up again.
     """
 
     kind: Kind
@@ -56,6 +59,7 @@ class Claim:
     workflow_id: str
     channel: Channel
     asked: str = field(repr=False)
+    request: dict[str, Any] = field(repr=False)
 
     @property
     def id(self) -> str:
@@ -67,27 +71,32 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
+    """`fresh`: it was made just now, so nothing of it can have been done before."""
+
     id: str
     kind: Kind
     phone_number: str = field(repr=False)
     workflow_id: str
     channel: Channel
     asked_digest: str = field(repr=False)
-    state: str
-    attempted: bool
+    state: State
     reconciling: bool
     told_pending: bool
-    result: dict[str, Any] | None = field(repr=False)
+    created_at: datetime
+    result: dict[str, Any] | None = field(default=None, repr=False)
+    bank_reference: str | None = None
+    retries: int = 0
+    finished_at: datetime | None = None
+    fresh: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        return self.state in UNFINISHED
 
 
-async def claim(connection: AsyncConnection, keys: KeyRing, wanted: Claim, now: datetime) -> Operation:
-    """The operation with this workflow id, made when there is none; or the unfinished one of the phone."""
-    existing = await find(connection, keys, wanted.id)
-    if existing:
-        return existing
-    await insert_if_absent(
-        connection,
-        operations,
+def claim(connection: Connection, keys: KeyRing, wanted: Claim, now: datetime) -> Operation:
+    """The operation with this workflow id, made when there is none; or the unfinished one of the phone number."""
+    new = Operation(
         id=wanted.id,
         kind=wanted.kind,
         phone_number=wanted.phone_number,
@@ -98,61 +107,88 @@ async def claim(connection: AsyncConnection, keys: KeyRing, wanted: Claim, now: 
         reconciling=False,
         told_pending=False,
         created_at=now,
+        fresh=True,
     )
-    made = await find(connection, keys, wanted.id)
-    made = made or await find_unfinished(connection, keys, wanted.kind, wanted.phone_number)
-    if made is None:
+    inserted = insert_if_absent(
+        connection,
+        operations,
+        id=new.id,
+        kind=new.kind,
+        phone_number=new.phone_number,
+        workflow_id=new.workflow_id,
+        channel=new.channel,
+        asked_digest=new.asked_digest,
+        request_sealed=keys.seal(orjson.dumps(wanted.request), _context("request_sealed", new.id)),
+        state=new.state,
+        reconciling=False,
+        told_pending=False,
+        created_at=now,
+    )
+    if inserted:
+        return new
+    found = find(connection, keys, wanted.id) or find_unfinished(connection, keys, wanted.phone_number)
+    if found is None:  # it stood in the way, and has ended since
         raise LookupError("an operation was neither made nor found")
-    return made
+    return found
 
 
-async def find(connection: AsyncConnection, keys: KeyRing, id_: str) -> Operation | None:
-    row = (await connection.execute(select(operations).where(operations.c.id == id_))).first()
+def find(connection: Connection, keys: KeyRing, id_: str) -> Operation | None:
+    row = connection.execute(select(operations).where(operations.c.id == id_)).first()
     return _operation(row, keys) if row else None
 
 
-async def lock(connection: AsyncConnection, keys: KeyRing, id_: str) -> Operation:
+def lock(connection: Connection, keys: KeyRing, id_: str) -> Operation:
     """The operation as it stays for the rest of the transaction: no promise slips in before its result."""
-    row = (
-        await connection.execute(select(operations).where(operations.c.id == id_).with_for_update())
-    ).first()
+    row = connection.execute(select(operations).where(operations.c.id == id_).with_for_update()).first()
     if row is None:
         raise LookupError(f"operation {id_} does not exist")
     return _operation(row, keys)
 
 
-async def find_unfinished(
-    connection: AsyncConnection, keys: KeyRing, kind: Kind, phone_number: str
-) -> Operation | None:
-    wanted = (
-        (operations.c.kind == kind)
-        & (operations.c.phone_number == phone_number)
-        & operations.c.state.in_(UNFINISHED)
-    )
-    row = (await connection.execute(select(operations).where(wanted))).first()
+def find_unfinished(connection: Connection, keys: KeyRing, phone_number: str) -> Operation | None:
+    wanted = (operations.c.phone_number == phone_number) & operations.c.state.in_(UNFINISHED)
+    row = connection.execute(select(operations).where(wanted)).first()
     return _operation(row, keys) if row else None
 
 
-async def mark_attempted(connection: AsyncConnection, id_: str, now: datetime) -> bool:
-    """Note that the bank is about to be asked. False when a former run had noted it already."""
-    result = await connection.execute(
-        update(operations)
-        .where((operations.c.id == id_) & operations.c.attempted_at.is_(None))
-        .values(attempted_at=now)
-    )
-    return result.rowcount == 1
+def request_of(connection: Connection, keys: KeyRing, id_: str) -> dict[str, Any] | None:
+    """What was asked. None where it was not kept, in operations of the first schema."""
+    sealed = connection.execute(
+        select(operations.c.request_sealed).where(operations.c.id == id_)
+    ).scalar_one_or_none()
+    if sealed is None:
+        return None
+    request: dict[str, Any] = orjson.loads(keys.open(sealed, _context("request_sealed", id_)))
+    return request
 
 
-async def mark_reconciling(connection: AsyncConnection, id_: str, bank_reference: str | None) -> None:
+def listed(
+    connection: Connection, keys: KeyRing, states: tuple[State, ...], limit: int, before: datetime | None = None
+) -> list[Operation]:
+    """The newest first."""
+    wanted = select(operations).where(operations.c.state.in_(states))
+    if before is not None:
+        wanted = wanted.where(operations.c.created_at < before)
+    rows = connection.execute(wanted.order_by(operations.c.created_at.desc(), operations.c.id).limit(limit))
+    return [_operation(row, keys) for row in rows]
+
+
+def begun_before(connection: Connection, keys: KeyRing, at: datetime) -> list[Operation]:
+    """Those that are open since before `at`: somebody works on them, or should."""
+    wanted = select(operations).where((operations.c.state == "open") & (operations.c.created_at < at))
+    return [_operation(row, keys) for row in connection.execute(wanted)]
+
+
+def mark_reconciling(connection: Connection, id_: str, bank_reference: str | None) -> None:
     values: dict[str, Any] = {"reconciling": True}
     if bank_reference is not None:
         values["bank_reference"] = bank_reference
-    await connection.execute(update(operations).where(operations.c.id == id_).values(**values))
+    connection.execute(update(operations).where(operations.c.id == id_).values(**values))
 
 
-async def mark_told(connection: AsyncConnection, id_: str) -> bool:
+def mark_told(connection: Connection, id_: str) -> bool:
     """Note that the subscriber was promised an SMS. False when the operation has its result already."""
-    result = await connection.execute(
+    result = connection.execute(
         update(operations)
         .where((operations.c.id == id_) & operations.c.state.in_(UNFINISHED))
         .values(told_pending=True)
@@ -160,24 +196,34 @@ async def mark_told(connection: AsyncConnection, id_: str) -> bool:
     return result.rowcount == 1
 
 
-async def mark_in_doubt(connection: AsyncConnection, id_: str) -> None:
-    await connection.execute(
+def mark_in_doubt(connection: Connection, id_: str) -> None:
+    connection.execute(
         update(operations)
         .where((operations.c.id == id_) & (operations.c.state == "open"))
         .values(state="in_doubt")
     )
 
 
-async def finish(
-    connection: AsyncConnection,
+def mark_retried(connection: Connection, id_: str) -> int | None:
+    """Count one further try of an unfinished operation; its number. None when it is finished, or is none."""
+    return connection.execute(
+        update(operations)
+        .where((operations.c.id == id_) & operations.c.state.in_(UNFINISHED))
+        .values(retries=operations.c.retries + 1)
+        .returning(operations.c.retries)
+    ).scalar_one_or_none()
+
+
+def finish(
+    connection: Connection,
     keys: KeyRing,
     id_: str,
     state: FinalState,
     result: dict[str, Any],
     now: datetime,
 ) -> None:
-    sealed = keys.seal(orjson.dumps(result), sealed_at("operations", "result_sealed", id_))
-    changed = await connection.execute(
+    sealed = keys.seal(orjson.dumps(result), _context("result_sealed", id_))
+    changed = connection.execute(
         update(operations)
         .where((operations.c.id == id_) & operations.c.state.in_(UNFINISHED))
         .values(state=state, result_sealed=sealed, finished_at=now)
@@ -188,7 +234,6 @@ async def finish(
 
 def _operation(row: Row[Any], keys: KeyRing) -> Operation:
     sealed = row.result_sealed
-    context = sealed_at("operations", "result_sealed", row.id)
     return Operation(
         id=row.id,
         kind=row.kind,
@@ -197,8 +242,15 @@ def _operation(row: Row[Any], keys: KeyRing) -> Operation:
         channel=row.channel,
         asked_digest=row.asked_digest,
         state=row.state,
-        attempted=row.attempted_at is not None,
         reconciling=row.reconciling,
         told_pending=row.told_pending,
-        result=orjson.loads(keys.open(sealed, context)) if sealed else None,
+        created_at=row.created_at,
+        result=orjson.loads(keys.open(sealed, _context("result_sealed", row.id))) if sealed else None,
+        bank_reference=row.bank_reference,
+        retries=row.retries,
+        finished_at=row.finished_at,
     )
+
+
+def _context(column: str, id_: str) -> str:
+    return sealed_at("operations", column, id_)

@@ -12,7 +12,7 @@ from ussd_engine.platform.tables import notifications, sealed_at
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from ussd_engine.sealing import KeyRing
 
@@ -31,8 +31,8 @@ class Notification:
     state: str = "queued"
 
 
-async def add(connection: AsyncConnection, keys: KeyRing, message: Notification, now: datetime) -> None:
-    await connection.execute(
+def add(connection: Connection, keys: KeyRing, message: Notification, now: datetime) -> None:
+    connection.execute(
         insert(notifications).values(
             id=message.id,
             operation_id=message.operation_id,
@@ -47,8 +47,8 @@ async def add(connection: AsyncConnection, keys: KeyRing, message: Notification,
     )
 
 
-async def get(connection: AsyncConnection, keys: KeyRing, id_: str) -> Notification:
-    row = (await connection.execute(select(notifications).where(notifications.c.id == id_))).first()
+def get(connection: Connection, keys: KeyRing, id_: str) -> Notification:
+    row = connection.execute(select(notifications).where(notifications.c.id == id_)).first()
     if row is None:
         raise LookupError(f"notification {id_} does not exist")
     return Notification(
@@ -62,14 +62,14 @@ async def get(connection: AsyncConnection, keys: KeyRing, id_: str) -> Notificat
     )
 
 
-async def id_of_operation(connection: AsyncConnection, operation_id: str) -> str | None:
+def id_of_operation(connection: Connection, operation_id: str) -> str | None:
     """The message that an operation queued when it ended, if it did."""
     wanted = select(notifications.c.id).where(notifications.c.operation_id == operation_id)
-    return (await connection.execute(wanted)).scalar()
+    return connection.execute(wanted).scalar()
 
 
-async def mark(
-    connection: AsyncConnection,
+def mark(
+    connection: Connection,
     id_: str,
     state: State,
     sender_ref: str | None,
@@ -77,7 +77,7 @@ async def mark(
 ) -> None:
     """Note an attempt and where it left the message. A message that was sent stays sent."""
     table = notifications.c
-    await connection.execute(
+    connection.execute(
         update(notifications)
         .where((table.id == id_) & (table.state != "sent"))
         .values(

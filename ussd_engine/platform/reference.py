@@ -12,7 +12,7 @@ from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import engine_facts, policies, role_policies, roles
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from ussd_engine.platform.database import Database
     from ussd_engine.sealing import KeyRing
@@ -23,14 +23,14 @@ USSD_ROLE_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:role:ussd"))
 USSD_POLICY_ID = str(uuid5(NAMESPACE_URL, "ussd-engine:policy:ussd-customers"))
 
 
-async def check_key_ring(connection: AsyncConnection, keys: KeyRing) -> None:
+def check_key_ring(connection: Connection, keys: KeyRing) -> None:
     """Raise SettingsError when the database was written under another key ring.
 
     A new one would find no operation, open no sealed value, and let every idempotency key begin anew.
     """
     mark = keys.digest("key-ring")
-    await insert_if_absent(connection, engine_facts, name="key_ring", value=mark)
-    stored = await connection.execute(select(engine_facts.c.value).where(engine_facts.c.name == "key_ring"))
+    insert_if_absent(connection, engine_facts, name="key_ring", value=mark)
+    stored = connection.execute(select(engine_facts.c.value).where(engine_facts.c.name == "key_ring"))
     if stored.scalar_one() != mark:
         raise SettingsError(
             "the platform's database was written under another key ring than that of keys.file: "
@@ -38,13 +38,13 @@ async def check_key_ring(connection: AsyncConnection, keys: KeyRing) -> None:
         )
 
 
-async def ensure_reference_data(database: Database) -> None:
+def ensure_reference_data(database: Database) -> None:
     """The role of every subscriber, and the policy that it carries. Any number of processes may call this."""
     async with database.read() as connection:
-        ready = await connection.execute(select(role_policies).where(role_policies.c.role_id == USSD_ROLE_ID))
+        ready = connection.execute(select(role_policies).where(role_policies.c.role_id == USSD_ROLE_ID))
         if ready.first():
             return
     async with database.write() as connection:
-        await insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
-        await insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
-        await insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)
+        insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
+        insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
+        insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from ussd_engine.platform.tables import accounts, profiles, users
 
@@ -19,13 +19,13 @@ class Subscriber:
     account_numbers: tuple[str, ...] = field(repr=False)
 
 
-async def get(connection: AsyncConnection, customer_id: str) -> Subscriber | None:
+def get(connection: Connection, customer_id: str) -> Subscriber | None:
     """None for a customer without a profile."""
     wanted = select(profiles.c.first_name, profiles.c.last_name).where(profiles.c.customer_id == customer_id)
-    names = (await connection.execute(wanted)).first()
+    names = connection.execute(wanted).first()
     if names is None:
         return None
-    numbers = await connection.execute(
+    numbers = connection.execute(
         select(accounts.c.account_number)
         .where(accounts.c.customer_id == customer_id)
         .order_by(accounts.c.created_at, accounts.c.account_number)
@@ -33,5 +33,5 @@ async def get(connection: AsyncConnection, customer_id: str) -> Subscriber | Non
     return Subscriber(names[0], names[1], tuple(row[0] for row in numbers))
 
 
-async def set_language(connection: AsyncConnection, user_id: str, language: str) -> None:
-    await connection.execute(update(users).where(users.c.id == user_id).values(language=language))
+def set_language(connection: Connection, user_id: str, language: str) -> None:
+    connection.execute(update(users).where(users.c.id == user_id).values(language=language))

@@ -182,7 +182,6 @@ operations = Table(
     # What was asked, for whoever takes the operation up again. NULL in what was begun before this column.
     Column("request_sealed", Text),
     Column("state", String(16), nullable=False),
-    Column("attempted_at", UtcDateTime),
     Column("reconciling", Boolean, nullable=False),
     Column("told_pending", Boolean, nullable=False),
     Column("bank_reference", String(128)),

@@ -105,6 +105,7 @@ def _new_tables() -> None:
 
 def _operations() -> None:
     op.add_column("operations", sa.Column("request_sealed", sa.Text(), nullable=True))
+    op.drop_column("operations", "attempted_at")
     op.add_column("operations", sa.Column("gate", sa.String(length=16), nullable=True))
     op.add_column("operations", sa.Column("retries", sa.Integer(), server_default="0", nullable=False))
     # A registration that was under way beside an opening for the same number makes room for it.
