@@ -27,7 +27,9 @@ from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.console import ConsoleSms
 from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import Library, load
+from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore
@@ -35,6 +37,7 @@ from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
 from ussd_engine.sealing import KeyRing, load_or_create
+from ussd_engine.services import admission, profile
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
@@ -43,11 +46,14 @@ from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.callbacks import Callbacks, Network
 from ussd_engine.services.idempotency import IdempotencyKeys
+from ussd_engine.services.maintenance import maintained
+from ussd_engine.services.notifications import WORKFLOW as SMS_WORKFLOW
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
-from ussd_engine.services.profile import WORKFLOW as LANGUAGE_WORKFLOW
-from ussd_engine.services.profile import Profiles
+from ussd_engine.services.policies import Policy
+from ussd_engine.services.profile import LANGUAGE, Profiles
+from ussd_engine.services.recovery import Recovery
 from ussd_engine.services.subscription import Subscriptions
 from ussd_engine.services.translations import Translations
 from ussd_engine.services.workflows import Workflows
@@ -109,7 +115,10 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
     keys, clock = load_or_create(settings.key_file), SystemClock()
     async with AsyncExitStack() as stack:
         store, events = await _stores(settings, sessions, clock, stack)
-        database = await _database(settings, keys, stack)
+        policy = Policy(
+            frozenset(settings.policy.actions), settings.policy.kyc_tier, settings.policy.openings_per_day
+        )
+        database = await _database(settings, keys, clock, policy, stack)
         workflows = Workflows(
             _workflows_url(settings),
             keys,
@@ -124,19 +133,51 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         stack.push_async_callback(sms.close)
         notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
         operations = Operations(database, keys, clock, workflows, notifications)
-        admission = Admission(keys, Approvals(keys, frozenset(settings.approvals.automatic)))
+        approvals = Approvals(
+            database,
+            keys,
+            clock,
+            notifications,
+            frozenset(settings.approvals.automatic),
+            {**admission.kinds(keys), **profile.kinds()},
+        )
+        directory = Directory(keys, settings.phone.default_region, ("alternate_phone",))
+        admissions = Admission(keys, approvals)
+        subscriptions = Subscriptions(
+            database,
+            keys,
+            clock,
+            bank,
+            directory,
+            policy,
+            Limit(settings.gate.attempts, settings.gate.lockout_s),
+            None,
+            workflows,
+            operations,
+            admissions,
+        )
         opening = Opening(database, bank, clock, workflows, _reconcile(settings))
-        subscriptions = Subscriptions(database, bank, workflows, operations, admission)
-        accounts = Accounts(database, bank, workflows, operations, opening, admission)
-        profiles = Profiles(database, keys, workflows, clock)
+        accounts = Accounts(database, directory, policy, workflows, operations, opening, admissions)
+        profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
+        recovery = Recovery(database, keys, clock, workflows)
         await workflows.launch(
             {
                 "subscription.register": subscriptions.workflow,
                 "account.open": accounts.workflow,
-                LANGUAGE_WORKFLOW: profiles.workflow,
+                LANGUAGE: profiles.workflow,
+                SMS_WORKFLOW: notifications.workflow,
             }
         )
         stack.push_async_callback(workflows.close)
+        await stack.enter_async_context(
+            maintained(
+                {
+                    "changes_expire": approvals.expire,
+                    "sms_left": notifications.begin_left_deliveries,
+                    "operations_abandoned": recovery.take_up_abandoned,
+                }
+            )
+        )
         callbacks = Callbacks(
             program=program,
             store=store,
@@ -198,20 +239,21 @@ async def _stores(
     return store, events
 
 
-async def _database(settings: Settings, keys: KeyRing, stack: AsyncExitStack) -> Database:
+async def _database(
+    settings: Settings, keys: KeyRing, clock: Clock, policy: Policy, stack: AsyncExitStack
+) -> Database:
     url = settings.database.url.get_secret_value()
     if url == EMBEDDED:
         url = f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}"
     await migrate(url, keys)
     database = Database(url)
     stack.push_async_callback(database.close)
-    await ensure_reference_data(database)
+    await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
     return database
 
 
 async def _ping(database: Database) -> None:
-    async with database.read() as connection:
-        await connection.execute(text("SELECT 1"))
+    await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
 
 
 def _workflows_url(settings: Settings) -> str:

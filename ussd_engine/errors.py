@@ -20,15 +20,25 @@
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     ├── SmsRejected              sms_rejected            the sender refused for good
     ├── SealBroken               seal_broken             sealed data does not open: another key, place or content
-    ├── StepFailed               step_failed             a step of a workflow failed in a way nobody planned
+    ├── WorkFailed               work_failed             an operation met a fault of the engine's own
+    ├── IdentityTaken            identity_taken          an identity stands with another customer; staff decide
     └── Refusal                  (its own)               a rule of the business says no
         ├── CustomerNotFound     customer_not_found
         ├── IdentityNotVerified  identity_not_verified
         ├── AlreadySubscribed    already_subscribed
         ├── CustomerExists       customer_exists
         ├── AccountRejected      rejected
+        ├── NotAllowed           not_allowed
         ├── IdempotencyKeyReused idempotency_key_reused
-        └── UnknownFlow          unknown_flow
+        ├── UnknownFlow          unknown_flow
+        ├── ChangeNotFound       change_not_found
+        ├── ChangeDecided        change_decided
+        ├── ChangeStale          change_stale
+        ├── ChangeExpired        change_expired
+        ├── ChangeConflict       change_conflict
+        ├── SelfApproval         self_approval
+        ├── OperationNotFound    operation_not_found
+        └── OperationFinished    operation_finished
 
 Those that one module alone raises and explains stand in that module, the others here.
 Messages are for a person: what is wrong, where, and what to do. None of them holds personal data.
@@ -126,3 +136,9 @@ class AccountRejected(Refusal):
 
 class IdempotencyKeyReused(Refusal):
     code = "idempotency_key_reused"
+
+
+class NotAllowed(Refusal):
+    """The policy of the role does not allow the action, or no further one today."""
+
+    code = "not_allowed"

@@ -142,7 +142,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What the bank needs to open an account for a new customer. `product` is the bank's product code."""
+    """What the bank needs to open an account for a new customer.
+
+    `product` is the bank's product code. `kyc_tier` says how well the customer is known, which limits what the
+    account may be: 1 is what a person tells on a phone, without a document.
+    """
 
     phone_number: str
     first_name: str
@@ -151,6 +155,7 @@ class NewAccount:
     national_id: str | None = field(default=None, repr=False)
     gender: str | None = None
     product: str | None = None
+    kyc_tier: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -165,8 +165,29 @@ class SmsSettings(Section):
 
 class Approvals(Section):
     automatic: Annotated[
-        tuple[Literal["account.open", "subscription.register"], ...], Field(strict=False)
-    ] = ("account.open",)
+        tuple[Literal["account.open", "subscription.register", "subscription.language"], ...],
+        Field(strict=False),
+    ] = ("account.open", "subscription.language")
+
+
+class Gate(Section):
+    attempts: int = Field(default=3, ge=1, le=100)
+    lockout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
+
+
+Action = Literal[
+    "subscription.check",
+    "subscription.profile",
+    "subscription.language",
+    "subscription.register",
+    "account.open",
+]
+
+
+class Policy(Section):
+    actions: Annotated[tuple[Action, ...], Field(strict=False)] = get_args(Action)
+    kyc_tier: int = Field(default=1, ge=1, le=9)
+    openings_per_day: int | None = Field(default=None, ge=1)
 
 
 class Reconcile(Section):
@@ -202,6 +223,8 @@ class Settings(Section):
     networks: dict[NetworkCode, Network] = {}
     cbs: Cbs = Cbs()
     sms: SmsSettings = SmsSettings()
+    gate: Gate = Gate()
+    policy: Policy = Policy()
     approvals: Approvals = Approvals()
     reconcile: Reconcile = Reconcile()
     logging: Logging = Logging()

@@ -19,10 +19,9 @@ from sqlalchemy import text
 from adapters.cbs.sandbox import SandboxBank
 from adapters.events.memory import MemoryEvents
 from adapters.sms.console import ConsoleSms
-from tests.services.parts import KEYS, WallClock, build, database_url, eventually, launch, opening
+from tests.services.parts import KEYS, WallClock, build, database_url, eventually, launch, opening, prepare
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.platform.migrate import migrate
-from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.services.operations import Operations
 
 if TYPE_CHECKING:
@@ -62,15 +61,13 @@ class DyingSms(ConsoleSms):
 
 
 class DyingOperations(Operations):
-    async def _claim(self, claim: Any) -> Any:
-        result = await super()._claim(claim)
+    async def _live_through(self, procedure: Any, operation: Any) -> Any:
         die_at("claimed")
-        return result
+        return await super()._live_through(procedure, operation)
 
-    async def _record(self, procedure: Any, ending: Any) -> Any:
-        result = await super()._record(procedure, ending)
+    async def _tell(self, claim: Any, recorded: Any) -> None:
         die_at("recorded")
-        return result
+        await super()._tell(claim, recorded)
 
 
 async def main(folder: Path, phone: str, mode: str) -> None:
@@ -79,10 +76,10 @@ async def main(folder: Path, phone: str, mode: str) -> None:
     sms = DyingSms(folder / "sms.db", clock, None)
     await migrate(database_url(folder), KEYS)
     built = build(folder, clock, bank, sms, MemoryEvents(), conduct=DyingOperations)
-    database, workflows, _, subscriptions, accounts = built
-    await ensure_reference_data(database)
+    database, accounts = built.database, built.accounts
+    await prepare(database)
     bank.down = mode == "resume-without-bank"
-    await launch(workflows, subscriptions, accounts)
+    await launch(built)
     if mode == "open":
         await accounts.register(WORKFLOW, opening(phone), wait_s=10)
     if bank.down:
@@ -96,7 +93,7 @@ async def main(folder: Path, phone: str, mode: str) -> None:
         "messages": len(await sms.sent(phone)),
         **{table: await count(database, table) for table in TABLES},
     }
-    await workflows.close()
+    await built.workflows.close()
     await database.close()
     await bank.close()
     await sms.close()
@@ -107,13 +104,12 @@ TABLES = ("customers", "accounts", "users", "staged_changes", "operations", "not
 
 
 async def has(database: Database, sql: str) -> bool:
-    async with database.read() as connection:
-        return (await connection.execute(text(sql))).first() is not None
+    return await database.read(lambda connection: connection.execute(text(sql)).first() is not None)
 
 
 async def count(database: Database, table: str) -> int:
-    async with database.read() as connection:
-        return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
+    sql = text(f"SELECT count(*) FROM {table}")
+    return await database.read(lambda connection: int(connection.execute(sql).scalar_one()))
 
 
 if __name__ == "__main__":

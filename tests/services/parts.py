@@ -18,17 +18,24 @@ from adapters.sms.console import ConsoleSms
 from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable
 from ussd_engine.flow.sms_templates import parse_templates
 from ussd_engine.flow.source import read
+from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.sealing import KeyRing
+from ussd_engine.services import admission, profile
 from ussd_engine.services.accounts import Accounts, OpenAccountRequest
+from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
+from ussd_engine.services.policies import Policy
+from ussd_engine.services.profile import Profiles
+from ussd_engine.services.recovery import Recovery
 from ussd_engine.services.subscription import RegisterSubscription, Subscriptions
 from ussd_engine.services.workflows import Workflows
 
@@ -56,6 +63,8 @@ BANK_TIMEOUT_S = 0.4
 RECONCILE = Backoff(first_delay_s=0.05, factor=1.5, max_delay_s=0.2, give_up_after_s=20)
 RETRY = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.3)
 PERSIST = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.5)
+POLICY = Policy(frozenset(SPECS), kyc_tier=1, openings_per_day=None)
+LIMIT = Limit(attempts=3, lockout_s=60)
 BORN = date(1990, 1, 15)
 
 
@@ -169,12 +178,25 @@ class MoodyEvents(MemoryEvents):
 
 
 @dataclass
-class Parts:
+class Built:
+    """The services, not yet running."""
+
     database: Database
     workflows: Workflows
+    notifications: Notifications
     operations: Operations
+    approvals: Approvals
     subscriptions: Subscriptions
     accounts: Accounts
+    profiles: Profiles
+    recovery: Recovery
+    directory: Directory
+
+
+@dataclass
+class Parts(Built):
+    """The services at work, with the parts that a test has in its hand."""
+
     sandbox: SandboxBank
     bank: ScriptedBank
     console: ConsoleSms
@@ -187,12 +209,11 @@ class Parts:
     async def register(
         self, workflow_id: str, phone: str, born: date = BORN, *, wait_s: float = 5.0, language: str = "en"
     ) -> Any:
-        request = RegisterSubscription(phone, born, language, "api")
+        request = RegisterSubscription(phone, born, language, "api", "api")
         return await self.subscriptions.register(workflow_id, request, wait_s=wait_s)
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
-        async with self.database.read() as connection:
-            return list((await connection.execute(text(sql), values)).all())
+        return await self.database.read(lambda connection: list(connection.execute(text(sql), values).all()))
 
     async def one(self, sql: str, **values: Any) -> Any:
         (row,) = await self.rows(sql, **values)
@@ -226,6 +247,7 @@ def opening(phone: str, **changes: Any) -> OpenAccountRequest:
         "gender": None,
         "product": None,
         "channel": "ussd",
+        "maker": "ussd",
     }
     return OpenAccountRequest(phone_number=phone, **{**fields, **changes})
 
@@ -247,7 +269,9 @@ def build(
     automatic: frozenset[str] = frozenset({"account.open"}),
     reconcile: Backoff = RECONCILE,
     conduct: type[Operations] = Operations,
-) -> tuple[Database, Workflows, Operations, Subscriptions, Accounts]:
+    policy: Policy = POLICY,
+    limit: Limit = LIMIT,
+) -> Built:
     templates, findings = parse_templates(read(SMS_FILE))
     assert not findings
     database = Database(database_url(folder))
@@ -256,20 +280,63 @@ def build(
     )
     notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, RETRY)
     operations = conduct(database, KEYS, clock, workflows, notifications)
-    admission = Admission(KEYS, Approvals(KEYS, automatic))
-    made = Opening(database, bank, clock, workflows, reconcile)
-    subscriptions = Subscriptions(database, bank, workflows, operations, admission)
-    accounts = Accounts(database, bank, workflows, operations, made, admission)
-    return database, workflows, operations, subscriptions, accounts
+    approvals = Approvals(
+        database, KEYS, clock, notifications, automatic, {**admission.kinds(KEYS), **profile.kinds()}
+    )
+    directory = Directory(KEYS, "KE", ("alternate_phone",))
+    admissions = Admission(KEYS, approvals)
+    return Built(
+        database=database,
+        workflows=workflows,
+        notifications=notifications,
+        operations=operations,
+        approvals=approvals,
+        subscriptions=Subscriptions(
+            database,
+            KEYS,
+            clock,
+            bank,
+            directory,
+            policy,
+            limit,
+            None,
+            workflows,
+            operations,
+            admissions,
+        ),
+        accounts=Accounts(
+            database,
+            directory,
+            policy,
+            workflows,
+            operations,
+            Opening(database, bank, clock, workflows, reconcile),
+            admissions,
+        ),
+        profiles=Profiles(database, KEYS, clock, directory, policy, workflows, approvals),
+        recovery=Recovery(database, KEYS, clock, workflows),
+        directory=directory,
+    )
 
 
 def database_url(folder: Path) -> str:
     return f"sqlite+aiosqlite:///{folder}/platform.db"
 
 
-async def launch(workflows: Workflows, subscriptions: Subscriptions, accounts: Accounts) -> None:
-    await workflows.launch(
-        {"subscription.register": subscriptions.workflow, "account.open": accounts.workflow}
+async def prepare(database: Database) -> None:
+    await database.write(
+        lambda connection: ensure_reference_data(connection, KEYS, POLICY.rules(), datetime.now(UTC))
+    )
+
+
+async def launch(built: Built) -> None:
+    await built.workflows.launch(
+        {
+            "subscription.register": built.subscriptions.workflow,
+            "account.open": built.accounts.workflow,
+            "subscription.language": built.profiles.workflow,
+            "sms.deliver": built.notifications.workflow,
+        }
     )
 
 
@@ -282,15 +349,12 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
     wrap = options.pop("wrap", lambda part: part)
     await migrate(database_url(folder), KEYS)
     built = build(folder, clock, wrap(bank), wrap(sms), wrap(events), **options)
-    database, workflows, operations, subscriptions, accounts = built
-    await ensure_reference_data(database)
-    await launch(workflows, subscriptions, accounts)
+    await prepare(built.database)
+    await launch(built)
     try:
-        yield Parts(
-            database, workflows, operations, subscriptions, accounts, sandbox, bank, console, sms, events
-        )
+        yield Parts(**vars(built), sandbox=sandbox, bank=bank, console=console, sms=sms, events=events)
     finally:
-        await workflows.close()
-        await database.close()
+        await built.workflows.close()
+        await built.database.close()
         await bank.close()
         await sms.close()

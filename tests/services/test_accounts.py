@@ -56,7 +56,6 @@ async def test_a_new_customer_gets_one_account_and_is_told_in_the_own_language(p
         ("policy", "change.approved"),
         ("ussd", "account.open.success"),
         ("ussd", "change.staged"),
-        ("ussd", "user.linked"),
     ]
     (event,) = [e for e in parts.events.published if e.detail.get("change_id") == done.change_id]
     assert (event.kind, event.phone_masked) == ("account.open.done", "+254*******01")

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.services.parts import KEYS, PERSIST
-from ussd_engine.errors import BankUnavailable
+from ussd_engine.errors import BankUnavailable, DatabaseUnavailable
 from ussd_engine.sealing import KeyRing, SealBroken
 from ussd_engine.services.backoff import Backoff
-from ussd_engine.services.workflows import SealedJson, StepFailed, Workflows
+from ussd_engine.services.workflows import SealedJson, Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,37 +39,51 @@ def make(folder: Path) -> Workflows:
     )
 
 
-async def test_what_was_interrupted_is_resumed_without_its_finished_steps(tmp_path: Path) -> None:
-    """A closed process stops in the middle; the next one runs only what has no result yet."""
+async def test_what_was_interrupted_begins_again_from_the_top(tmp_path: Path) -> None:
+    """A closed process stops in the middle of a pause; the next one runs the body anew, with the input that is stored."""
     ran: list[str] = []
     workflows = make(tmp_path)
     asleep = asyncio.Event()
 
-    def bodies(pause: float) -> dict[str, Body]:
-        async def work(payload: Json) -> Json:
-            await workflows.step("first", lambda: note("first"))
+    async def work(payload: Json) -> Json:
+        ran.append("begun")
+        if len(ran) == 1:
             asleep.set()
-            await workflows.sleep(pause)
-            await workflows.step("second", lambda: note("second"))
-            return {"sum": payload["n"] + 1}
+            await workflows.pause(60)
+        return {"sum": payload["n"] + 1}
 
-        return {"work": work}
-
-    async def note(name: str) -> Json:
-        ran.append(name)
-        return {}
-
-    await workflows.launch(bodies(1.0))
+    await workflows.launch({"work": work})
     assert await workflows.run("work", "w-1", {"n": 1}, wait_s=0.1) is None
     await asleep.wait()
     await workflows.close()
-    assert ran == ["first"]
+    assert ran == ["begun"]
 
     workflows = make(tmp_path)
-    await workflows.launch(bodies(1.0))
+    await workflows.launch({"work": work})
     assert await workflows.run("work", "w-1", {"n": 1}, wait_s=10) == {"sum": 2}
-    assert ran == ["first", "second"]
+    assert ran == ["begun", "begun"]
     await workflows.close()
+
+
+async def test_a_workflow_that_nobody_waits_for_is_begun_once(tmp_path: Path) -> None:
+    """Begun again and again under one id, a workflow runs once; by its id one sees that it is under way."""
+    runs: list[int] = []
+    gate = asyncio.Event()
+
+    async def body(payload: Json) -> Json:
+        runs.append(1)
+        await gate.wait()
+        return {}
+
+    async with launched(tmp_path, work=body) as workflows:
+        for _ in range(3):
+            await workflows.start("work", "w-1", {})
+        assert await workflows.is_under_way("w-1")
+        gate.set()
+        assert await workflows.result("w-1", wait_s=5) == {}
+        assert not await workflows.is_under_way("w-1")
+        assert not await workflows.is_under_way("never-begun")
+    assert runs == [1]
 
 
 async def test_many_callers_of_one_id_share_one_run(tmp_path: Path) -> None:
@@ -128,38 +142,45 @@ async def test_nobody_polls_when_nobody_waits(tmp_path: Path) -> None:
         assert workflows._runs == {}
 
 
-async def test_an_unplanned_failure_says_where_and_nothing_personal(tmp_path: Path) -> None:
-    """A step that breaks is logged by type and place; its words, which may be personal, go nowhere."""
-
-    async def breaks() -> Json:
-        raise ValueError("Jane Sample 1990-01-15")
+async def test_a_body_that_breaks_says_where_and_nothing_personal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that breaks is logged by type and place; its words, which may be personal, go nowhere."""
+    monkeypatch.setattr("ussd_engine.services.workflows.STRANDED_AFTER_S", 1)
+    broken: list[int] = []
 
     async def body(payload: Json) -> Json:
-        with pytest.raises(StepFailed, match="step 'fragile' failed: ValueError"):
-            await workflows.step("fragile", breaks)
+        broken.append(1)
+        if len(broken) == 1:
+            raise ValueError("Jane Sample 1990-01-15")
         return {"survived": True}
 
     async with launched(tmp_path, work=body) as workflows:
         with capture_logs() as logs:
-            assert await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=5) == {"survived": True}
+            assert await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=15) == {"survived": True}
     assert "test_workflows.py:" in str(next(entry["at"] for entry in logs if "at" in entry))
     assert "Jane" not in str(logs)
     assert b"Jane" not in (tmp_path / "w.db").read_bytes()
 
 
-async def test_a_step_of_our_own_database_is_never_given_up(tmp_path: Path) -> None:
-    """What is done already is recorded however long our database is away."""
+async def test_our_own_database_is_never_given_up(tmp_path: Path) -> None:
+    """What is done already is recorded however long our database is away; another fault is not waited out."""
     tries = 0
 
-    async def breaks() -> Json:
+    async def away() -> int:
         nonlocal tries
         tries += 1
         if tries < 12:
-            raise OSError("the disk is full")
-        return {"tries": tries}
+            raise DatabaseUnavailable("the disk is full")
+        return tries
+
+    async def broken() -> int:
+        raise KeyError("no waiting helps")
 
     async def body(payload: Json) -> Json:
-        return await workflows.persist("record", breaks)
+        with pytest.raises(KeyError):
+            await workflows.insist(broken)
+        return {"tries": await workflows.insist(away)}
 
     async with launched(tmp_path, work=body) as workflows:
         assert await workflows.run("work", "w-1", {}, wait_s=15) == {"tries": 12}
@@ -204,7 +225,7 @@ async def test_threads_still_work_after_close(tmp_path: Path) -> None:
     """The event loop's own thread pool is usable again when the workflows are gone."""
 
     async def body(payload: Json) -> Json:
-        await workflows.sleep(0.001)
+        await workflows.pause(0.001)
         return {}
 
     async with launched(tmp_path, work=body) as workflows:
@@ -230,3 +251,9 @@ def test_delays_grow_and_end() -> None:
     """Delays grow by the factor up to the longest, and together never pass the limit."""
     assert list(Backoff(1, 2, 5, 20).delays()) == [1, 2, 4, 5, 5]
     assert list(Backoff(1, 2, 5, 0.5).delays()) == []
+
+
+def test_time_that_is_spent_is_not_waited_again() -> None:
+    """Who takes the work up later goes on where the delays stand by then, and gives up at the same time."""
+    assert list(Backoff(1, 2, 5, 20).delays(spent_s=2.5)) == [4, 5, 5]
+    assert list(Backoff(1, 2, 5, 20).delays(spent_s=25)) == []

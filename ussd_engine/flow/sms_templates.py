@@ -24,6 +24,7 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "account_delayed": frozenset({"first_name"}),
     "subscription_received": frozenset({"first_name"}),
     "subscription_active": frozenset({"first_name"}),
+    "subscription_rejected": frozenset({"first_name"}),
     "subscription_failed": frozenset(),
 }
 """Every event that sends an SMS, with what its text may name. A file must have a text for each."""

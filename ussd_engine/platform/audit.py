@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
-    from sqlalchemy import Connection
 
     from ussd_engine.sealing import KeyRing
 
@@ -71,9 +70,7 @@ def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at:
         head = Head(row["seq"], link(keys, head.hash, row))
         rows.append({**row, "hash": head.hash})
     connection.execute(insert(audit_log), rows)
-    connection.execute(
-        update(audit_head).values(seq=head.seq, hash=head.hash, seal=_seal_of(keys, head))
-    )
+    connection.execute(update(audit_head).values(seq=head.seq, hash=head.hash, seal=_seal_of(keys, head)))
 
 
 def head_of(connection: Connection) -> Head:
@@ -95,8 +92,7 @@ def verify(connection: Connection, keys: KeyRing) -> Iterator[str]:
         elif link(keys, previous, stored) != hash_:
             yield f"entry {seq} (id {stored['id']}, {stored['action']}) was changed, or stands in another's place"
         expected, previous = seq + 1, hash_
-    for finding in _verify_head(connection, keys, Head(expected - 1, previous)):
-        yield finding
+    yield from _verify_head(connection, keys, Head(expected - 1, previous))
 
 
 def _verify_head(connection: Connection, keys: KeyRing, last: Head) -> Iterator[str]:

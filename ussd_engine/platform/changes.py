@@ -1,100 +1,195 @@
-"""Staged changes: a maker asks, a checker decides, by compare-and-set on the version."""
+"""Staged changes: a maker asks, a checker decides, by compare-and-set.
+
+Two versions guard a change. Its own `version` is what the checker has read, so that of two checkers at the same
+moment one decides. `base_version` is the version of the entity that `before` shows, so that a change is never
+applied to a record that has changed since.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
-from ussd_engine.platform.tables import sealed_at, staged_changes
+from ussd_engine.platform.rows import insert_if_absent
+from ussd_engine.platform.tables import entity_versions, sealed_at, staged_changes
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Row
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from ussd_engine.sealing import KeyRing
+
+State = Literal["pending", "approved", "rejected", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
 class StagedChange:
-    """`before` and `after` are the fields of the entity that change, as plain data."""
+    """`before` and `after` are the fields of the entity that change, as plain data.
+
+    `context` is what it takes to apply the change and to tell of it besides: who is told, in which language.
+    `reason` is the checker's, `maker_reason` the maker's.
+    """
 
     id: str
-    operation_id: str
+    operation_id: str | None
     kind: str
     entity: str
     entity_id: str
-    maker: str
-    expires_at: datetime
+    base_version: int
     before: dict[str, Any] = field(repr=False)
     after: dict[str, Any] = field(repr=False)
+    context: dict[str, Any] = field(repr=False)
+    maker: str
+    maker_reason: str | None
+    created_at: datetime
+    expires_at: datetime
     version: int = 1
-    state: str = "pending"
+    state: State = "pending"
+    checker: str | None = None
+    reason: str | None = None
+    decided_at: datetime | None = None
 
 
-def add(connection: Connection, keys: KeyRing, change: StagedChange, now: datetime) -> None:
-    connection.execute(
-        insert(staged_changes).values(
-            id=change.id,
-            operation_id=change.operation_id,
-            kind=change.kind,
-            entity=change.entity,
-            entity_id=change.entity_id,
-            before_sealed=_seal(keys, change.before, "before_sealed", change.id),
-            after_sealed=_seal(keys, change.after, "after_sealed", change.id),
-            version=change.version,
-            maker=change.maker,
-            state=change.state,
-            created_at=now,
-            expires_at=change.expires_at,
-        )
+def add(connection: Connection, keys: KeyRing, change: StagedChange) -> bool:
+    """False when a change of this kind waits for this entity already, or when this one was added before."""
+    sealed = {
+        f"{name}_sealed": keys.seal(orjson.dumps(value), _context(f"{name}_sealed", change.id))
+        for name, value in (("before", change.before), ("after", change.after), ("context", change.context))
+    }
+    return insert_if_absent(
+        connection,
+        staged_changes,
+        id=change.id,
+        operation_id=change.operation_id,
+        kind=change.kind,
+        entity=change.entity,
+        entity_id=change.entity_id,
+        base_version=change.base_version,
+        **sealed,
+        version=change.version,
+        maker=change.maker,
+        maker_reason=change.maker_reason,
+        state=change.state,
+        checker=change.checker,
+        reason=change.reason,
+        created_at=change.created_at,
+        decided_at=change.decided_at,
+        expires_at=change.expires_at,
     )
 
 
-def get(connection: Connection, keys: KeyRing, change_id: str) -> StagedChange:
-    row = connection.execute(select(staged_changes).where(staged_changes.c.id == change_id)).first()
-    if row is None:
-        raise LookupError(f"staged change {change_id} does not exist")
-    return _change(row, keys)
+def find(connection: Connection, keys: KeyRing, change_id: str, *, lock: bool = False) -> StagedChange | None:
+    """`lock` keeps it as it is for the rest of the transaction."""
+    wanted = select(staged_changes).where(staged_changes.c.id == change_id)
+    row = connection.execute(wanted.with_for_update() if lock else wanted).first()
+    return _change(row, keys) if row else None
+
+
+def listed(
+    connection: Connection, keys: KeyRing, state: State, limit: int, after: str | None = None
+) -> list[StagedChange]:
+    """In the order in which they were asked for, from the change `after` on."""
+    table = staged_changes.c
+    wanted = select(staged_changes).where(table.state == state)
+    if after is not None:
+        last = connection.execute(select(table.created_at).where(table.id == after)).scalar()
+        if last is None:
+            return []
+        wanted = wanted.where((table.created_at > last) | ((table.created_at == last) & (table.id > after)))
+    rows = connection.execute(wanted.order_by(table.created_at, table.id).limit(limit))
+    return [_change(row, keys) for row in rows]
+
+
+def waiting_for(connection: Connection, entity: str, entity_id: str) -> list[tuple[str, str]]:
+    """The kind and the id of every change that waits for an entity."""
+    table = staged_changes.c
+    mine = (table.entity == entity) & (table.entity_id == entity_id) & (table.state == "pending")
+    return [tuple(row) for row in connection.execute(select(table.kind, table.id).where(mine))]
+
+
+def overdue(connection: Connection, keys: KeyRing, now: datetime, limit: int) -> list[StagedChange]:
+    """Changes that nobody decided on in time."""
+    table = staged_changes.c
+    rows = connection.execute(
+        select(staged_changes)
+        .where((table.state == "pending") & (table.expires_at <= now))
+        .order_by(table.expires_at)
+        .limit(limit)
+    )
+    return [_change(row, keys) for row in rows]
 
 
 def decide(
-    connection: Connection, change: StagedChange, state: str, checker: str, reason: str, now: datetime
+    connection: Connection,
+    change: StagedChange,
+    state: State,
+    checker: str | None,
+    reason: str | None,
+    now: datetime,
 ) -> bool:
-    """Decide on the change as it was read. False when somebody else was first, or its time is up."""
+    """Decide on the change as it was read. False when somebody else was first."""
     table = staged_changes.c
     result = connection.execute(
         update(staged_changes)
-        .where((table.id == change.id) & (table.version == change.version))
-        .where((table.state == "pending") & (table.expires_at > now))
+        .where((table.id == change.id) & (table.version == change.version) & (table.state == "pending"))
         .values(state=state, checker=checker, reason=reason, decided_at=now, version=change.version + 1)
     )
     return result.rowcount == 1
 
 
+def version_of(connection: Connection, entity: str, entity_id: str) -> int:
+    """How often the entity was changed; 0 for one that nobody changed yet."""
+    version = connection.execute(
+        select(entity_versions.c.version).where(
+            (entity_versions.c.entity == entity) & (entity_versions.c.entity_id == entity_id)
+        )
+    ).scalar()
+    return version or 0
+
+
+def advance(connection: Connection, entity: str, entity_id: str, base_version: int) -> bool:
+    """Count a change that was made against `base_version`. False when the entity has changed since."""
+    table = entity_versions
+    if base_version == 0:
+        return insert_if_absent(connection, table, entity=entity, entity_id=entity_id, version=1)
+    mine = (table.c.entity == entity) & (table.c.entity_id == entity_id)
+    result = connection.execute(
+        update(table).where(mine & (table.c.version == base_version)).values(version=base_version + 1)
+    )
+    return result.rowcount == 1
+
+
 def _change(row: Row[Any], keys: KeyRing) -> StagedChange:
+    def opened(column: str) -> dict[str, Any]:
+        sealed = getattr(row, column)
+        value: dict[str, Any] = orjson.loads(keys.open(sealed, _context(column, row.id))) if sealed else {}
+        return value
+
     return StagedChange(
         id=row.id,
         operation_id=row.operation_id,
         kind=row.kind,
         entity=row.entity,
         entity_id=row.entity_id,
-        before=orjson.loads(keys.open(row.before_sealed, _context("before_sealed", row.id))),
-        after=orjson.loads(keys.open(row.after_sealed, _context("after_sealed", row.id))),
-        version=row.version,
+        base_version=row.base_version,
+        before=opened("before_sealed"),
+        after=opened("after_sealed"),
+        context=opened("context_sealed"),
         maker=row.maker,
-        state=row.state,
+        maker_reason=row.maker_reason,
+        created_at=row.created_at,
         expires_at=row.expires_at,
+        version=row.version,
+        state=row.state,
+        checker=row.checker,
+        reason=row.reason,
+        decided_at=row.decided_at,
     )
 
 
 def _context(column: str, change_id: str) -> str:
     return sealed_at("staged_changes", column, change_id)
-
-
-def _seal(keys: KeyRing, value: dict[str, Any], column: str, change_id: str) -> str:
-    return keys.seal(orjson.dumps(value), _context(column, change_id))

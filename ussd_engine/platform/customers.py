@@ -46,9 +46,13 @@ Source = Literal["subscriber", "bank"]
 
 
 class IdentityTaken(UssdError):
-    """An identity that a customer is to have stands with another customer."""
+    """An identity that a customer is to have stands with another customer; `identity_id` is its row."""
 
     code = "identity_taken"
+
+    def __init__(self, kind: Kind, identity_id: str, holder: str) -> None:
+        super().__init__(f"the {kind.replace('_', ' ')} of this customer stands with customer {holder}")
+        self.identity_id = identity_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,15 @@ class KnownCustomer:
     user_id: str | None
     user_status: str | None
     language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who has a phone number, whether staff have yet to decide on that, and whether an operation is under way."""
+
+    known: KnownCustomer | None
+    contested: bool
+    unfinished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +88,17 @@ class Person:
     email: str | None = field(repr=False)
     account_numbers: tuple[str, ...] = field(repr=False)
     product: str | None
-    kyc_tier: int
+    kyc_tier: int | None
     source: Source
 
     def plain(self) -> dict[str, Any]:
         """As JSON data, which `of` reads again."""
         born = self.date_of_birth
-        return {**asdict(self), "date_of_birth": born and born.isoformat(), "account_numbers": [*self.account_numbers]}
+        return {
+            **asdict(self),
+            "date_of_birth": born and born.isoformat(),
+            "account_numbers": [*self.account_numbers],
+        }
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Person:
@@ -126,12 +143,12 @@ class Directory:
         row = connection.execute(self._select(), self._values(phone_number)).first()
         return KnownCustomer(*row) if row else None
 
-    async def standing(self, database: Database, phone_number: str) -> tuple[KnownCustomer | None, bool, bool]:
-        """Who has this number, whether that waits for a decision of staff, and whether an operation is under way."""
+    async def standing(self, database: Database, phone_number: str) -> Standing:
+        """Raises DatabaseUnavailable."""
         rows = await database.look_up(self._standing, phone_number=phone_number, **self._values(phone_number))
         customer_id, user_id, status, language, contested, unfinished = rows[0]
         known = KnownCustomer(customer_id, user_id, status, language) if customer_id else None
-        return known, bool(contested), bool(unfinished)
+        return Standing(known, bool(contested), bool(unfinished))
 
     def _values(self, phone_number: str) -> dict[str, str]:
         """The number as each type stores it; nothing where it is not in the form of the type."""
@@ -147,7 +164,9 @@ class Directory:
     def _select(self) -> Select[Any]:
         wanted = or_(
             *(
-                and_(identities.c.type == kind, identities.c.value == bindparam(f"value_{kind}", "", String()))
+                and_(
+                    identities.c.type == kind, identities.c.value == bindparam(f"value_{kind}", "", String())
+                )
                 for kind in self._kinds
             )
         )
@@ -186,7 +205,9 @@ def _known(wanted: Any) -> Select[Any]:
 def contested(connection: Connection, keys: KeyRing, customer_id: str, person: Person) -> list[Contested]:
     """Which identities of the person stand with another customer, whoever that is."""
     mine = _identities_of(keys, person)
-    wanted = or_(*((identities.c.type == kind) & (identities.c.value == value) for kind, (value, _) in mine.items()))
+    wanted = or_(
+        *((identities.c.type == kind) & (identities.c.value == value) for kind, (value, _) in mine.items())
+    )
     rows = connection.execute(
         select(identities.c.id, identities.c.type, identities.c.customer_id)
         .where(wanted & (identities.c.customer_id != customer_id))
@@ -207,7 +228,9 @@ def snapshot(connection: Connection, keys: KeyRing, customer_id: str) -> dict[st
     if profile is not None:
         held = {name: getattr(profile, name) for name in ("first_name", "last_name", "gender")}
         for name in ("date_of_birth", "national_id"):
-            held[name] = _opened(keys, getattr(profile, f"{name}_sealed"), "profiles", f"{name}_sealed", customer_id)
+            held[name] = _opened(
+                keys, getattr(profile, f"{name}_sealed"), "profiles", f"{name}_sealed", customer_id
+            )
     if user is not None:
         held |= {"user_status": user.status, "language": user.language}
     numbers = connection.execute(
@@ -237,7 +260,9 @@ def save_person(
         _save_account(connection, customer_id, number, person, now)
 
 
-def move_identity(connection: Connection, identity_id: str, holder: str, claimant: str, now: datetime) -> bool:
+def move_identity(
+    connection: Connection, identity_id: str, holder: str, claimant: str, now: datetime
+) -> bool:
     """Give an identity to another customer. False when it is no longer with `holder`."""
     insert_if_absent(connection, customers, id=claimant, created_at=now)
     moved = connection.execute(
@@ -277,11 +302,13 @@ def _identify(
     new = {"id": id_, "customer_id": customer_id, "type": kind, "value": value, "value_sealed": sealed}
     if insert_if_absent(connection, identities, **new, created_at=now) or kind not in ("phone", "bank_ref"):
         return
-    holder = connection.execute(
-        select(identities.c.customer_id).where((identities.c.type == kind) & (identities.c.value == value))
-    ).scalar_one()
+    row_id, holder = connection.execute(
+        select(identities.c.id, identities.c.customer_id).where(
+            (identities.c.type == kind) & (identities.c.value == value)
+        )
+    ).one()
     if holder != customer_id:
-        raise IdentityTaken(f"the {kind.replace('_', ' ')} of this customer stands with customer {holder}")
+        raise IdentityTaken(kind, row_id, holder)
 
 
 def _save_profile(
@@ -339,6 +366,10 @@ def activate_user(
     }
     if not insert_if_absent(connection, users, id=user_id, customer_id=customer_id, created_at=now, **values):
         connection.execute(update(users).where(users.c.customer_id == customer_id).values(**values))
+
+
+def activate_pending_user(connection: Connection, user_id: str, now: datetime) -> None:
+    connection.execute(update(users).where(users.c.id == user_id).values(status="active", activated_at=now))
 
 
 def set_language(connection: Connection, user_id: str, language: str) -> None:

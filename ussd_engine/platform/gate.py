@@ -39,7 +39,7 @@ def reserve(
     state = connection.execute(
         select(operations.c.gate).where(operations.c.id == operation_id).with_for_update()
     ).scalar_one()
-    if state is not None:  # a former run came here, and died before it could tell: its count stands
+    if state in ("reserved", "locked"):  # a former run came here, and died before it could tell
         return bool(state == "reserved")
     counters = [_locked(connection, subject, limit, now) for subject in sorted(subjects)]
     if any(locked for locked, _ in counters):

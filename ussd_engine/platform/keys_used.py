@@ -26,9 +26,7 @@ class Use:
 
 def find(connection: Connection, key_digest: str) -> Use | None:
     columns = (idempotency_keys.c.body_digest, idempotency_keys.c.attempt)
-    row = (
-        connection.execute(select(*columns).where(idempotency_keys.c.key_digest == key_digest))
-    ).first()
+    row = (connection.execute(select(*columns).where(idempotency_keys.c.key_digest == key_digest))).first()
     return Use(*row) if row else None
 
 

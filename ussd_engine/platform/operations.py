@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["account.open", "subscription.register"]
 Channel = Literal["ussd", "api"]
-FinalState = Literal["done", "refused", "failed"]
 State = Literal["open", "in_doubt", "done", "refused", "failed"]
 
+CLAIM_TRIES = 5
+"""What stands in the way of a claim can end before it is looked at; five times in a row, something is wrong."""
 _NAMESPACE = UUID("5f0f0d52-8a0c-4f0e-9f34-0c1b4d3f7a61")
 """Ids are derived, not drawn: work that is done twice names the same rows."""
 
@@ -109,27 +110,26 @@ def claim(connection: Connection, keys: KeyRing, wanted: Claim, now: datetime) -
         created_at=now,
         fresh=True,
     )
-    inserted = insert_if_absent(
-        connection,
-        operations,
-        id=new.id,
-        kind=new.kind,
-        phone_number=new.phone_number,
-        workflow_id=new.workflow_id,
-        channel=new.channel,
-        asked_digest=new.asked_digest,
-        request_sealed=keys.seal(orjson.dumps(wanted.request), _context("request_sealed", new.id)),
-        state=new.state,
-        reconciling=False,
-        told_pending=False,
-        created_at=now,
-    )
-    if inserted:
-        return new
-    found = find(connection, keys, wanted.id) or find_unfinished(connection, keys, wanted.phone_number)
-    if found is None:  # it stood in the way, and has ended since
-        raise LookupError("an operation was neither made nor found")
-    return found
+    row = {
+        "id": new.id,
+        "kind": new.kind,
+        "phone_number": new.phone_number,
+        "workflow_id": new.workflow_id,
+        "channel": new.channel,
+        "asked_digest": new.asked_digest,
+        "request_sealed": keys.seal(orjson.dumps(wanted.request), _context("request_sealed", new.id)),
+        "state": new.state,
+        "reconciling": False,
+        "told_pending": False,
+        "created_at": now,
+    }
+    for _ in range(CLAIM_TRIES):
+        if insert_if_absent(connection, operations, **row):
+            return new
+        found = find(connection, keys, wanted.id) or find_unfinished(connection, keys, wanted.phone_number)
+        if found is not None:
+            return found
+    raise LookupError("an operation was neither made nor found")
 
 
 def find(connection: Connection, keys: KeyRing, id_: str) -> Operation | None:
@@ -163,7 +163,11 @@ def request_of(connection: Connection, keys: KeyRing, id_: str) -> dict[str, Any
 
 
 def listed(
-    connection: Connection, keys: KeyRing, states: tuple[State, ...], limit: int, before: datetime | None = None
+    connection: Connection,
+    keys: KeyRing,
+    states: tuple[State, ...],
+    limit: int,
+    before: datetime | None = None,
 ) -> list[Operation]:
     """The newest first."""
     wanted = select(operations).where(operations.c.state.in_(states))
@@ -218,7 +222,7 @@ def finish(
     connection: Connection,
     keys: KeyRing,
     id_: str,
-    state: FinalState,
+    state: State,
     result: dict[str, Any],
     now: datetime,
 ) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
+from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import notifications, sealed_at
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from ussd_engine.sealing import KeyRing
 
@@ -22,28 +23,34 @@ State = Literal["queued", "sent", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
+    """One SMS. It tells of an operation or of a decision on a change; the other id is None."""
+
     id: str
-    operation_id: str
+    operation_id: str | None
+    change_id: str | None
     event: str
     language: str
     phone_number: str = field(repr=False)
     text: str = field(repr=False)
-    state: str = "queued"
+    created_at: datetime
+    state: State = "queued"
 
 
-def add(connection: Connection, keys: KeyRing, message: Notification, now: datetime) -> None:
-    connection.execute(
-        insert(notifications).values(
-            id=message.id,
-            operation_id=message.operation_id,
-            event=message.event,
-            language=message.language,
-            phone_sealed=keys.seal(message.phone_number.encode(), _context("phone_sealed", message.id)),
-            text_sealed=keys.seal(message.text.encode(), _context("text_sealed", message.id)),
-            state="queued",
-            attempts=0,
-            created_at=now,
-        )
+def add(connection: Connection, keys: KeyRing, message: Notification) -> bool:
+    """Queue the message. False when this event of its operation or change has one already."""
+    return insert_if_absent(
+        connection,
+        notifications,
+        id=message.id,
+        operation_id=message.operation_id,
+        change_id=message.change_id,
+        event=message.event,
+        language=message.language,
+        phone_sealed=keys.seal(message.phone_number.encode(), _context("phone_sealed", message.id)),
+        text_sealed=keys.seal(message.text.encode(), _context("text_sealed", message.id)),
+        state=message.state,
+        attempts=0,
+        created_at=message.created_at,
     )
 
 
@@ -51,30 +58,26 @@ def get(connection: Connection, keys: KeyRing, id_: str) -> Notification:
     row = connection.execute(select(notifications).where(notifications.c.id == id_)).first()
     if row is None:
         raise LookupError(f"notification {id_} does not exist")
-    return Notification(
-        id=row.id,
-        operation_id=row.operation_id,
-        event=row.event,
-        language=row.language,
-        phone_number=keys.open(row.phone_sealed, _context("phone_sealed", row.id)).decode(),
-        text=keys.open(row.text_sealed, _context("text_sealed", row.id)).decode(),
-        state=row.state,
+    return _notification(row, keys)
+
+
+def queued_of_operation(connection: Connection, keys: KeyRing, operation_id: str) -> list[Notification]:
+    """What an operation has to tell and has not yet."""
+    mine = (notifications.c.operation_id == operation_id) & (notifications.c.state == "queued")
+    rows = connection.execute(select(notifications).where(mine).order_by(notifications.c.created_at))
+    return [_notification(row, keys) for row in rows]
+
+
+def queued_of_changes(connection: Connection, before: datetime) -> list[str]:
+    """The ids of messages on decisions that wait since before this time."""
+    waiting = (notifications.c.state == "queued") & notifications.c.change_id.is_not(None)
+    rows = connection.execute(
+        select(notifications.c.id).where(waiting & (notifications.c.created_at < before))
     )
+    return [row[0] for row in rows]
 
 
-def id_of_operation(connection: Connection, operation_id: str) -> str | None:
-    """The message that an operation queued when it ended, if it did."""
-    wanted = select(notifications.c.id).where(notifications.c.operation_id == operation_id)
-    return connection.execute(wanted).scalar()
-
-
-def mark(
-    connection: Connection,
-    id_: str,
-    state: State,
-    sender_ref: str | None,
-    now: datetime,
-) -> None:
+def mark(connection: Connection, id_: str, state: State, sender_ref: str | None, now: datetime) -> None:
     """Note an attempt and where it left the message. A message that was sent stays sent."""
     table = notifications.c
     connection.execute(
@@ -86,6 +89,20 @@ def mark(
             sender_ref=sender_ref,
             finished_at=None if state == "queued" else now,
         )
+    )
+
+
+def _notification(row: Row[Any], keys: KeyRing) -> Notification:
+    return Notification(
+        id=row.id,
+        operation_id=row.operation_id,
+        change_id=row.change_id,
+        event=row.event,
+        language=row.language,
+        phone_number=keys.open(row.phone_sealed, _context("phone_sealed", row.id)).decode(),
+        text=keys.open(row.text_sealed, _context("text_sealed", row.id)).decode(),
+        created_at=row.created_at,
+        state=row.state,
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import select
+import orjson
+from sqlalchemy import select, update
 
 from ussd_engine.errors import SettingsError
+from ussd_engine.platform import audit
+from ussd_engine.platform.audit import AuditEntry
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import engine_facts, policies, role_policies, roles
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
 
-    from ussd_engine.platform.database import Database
     from ussd_engine.sealing import KeyRing
 
 USSD_ROLE = "USSD Role"
@@ -38,13 +42,30 @@ def check_key_ring(connection: Connection, keys: KeyRing) -> None:
         )
 
 
-def ensure_reference_data(database: Database) -> None:
-    """The role of every subscriber, and the policy that it carries. Any number of processes may call this."""
-    async with database.read() as connection:
-        ready = connection.execute(select(role_policies).where(role_policies.c.role_id == USSD_ROLE_ID))
-        if ready.first():
-            return
-    async with database.write() as connection:
-        insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
-        insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
-        insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)
+def ensure_reference_data(
+    connection: Connection, keys: KeyRing, rules: dict[str, Any], now: datetime
+) -> None:
+    """The role of every subscriber, and the policy that it carries, with these rules.
+
+    Any number of processes may call this, again and again; only other rules than before change anything.
+    """
+    insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
+    insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
+    insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)
+    mine = policies.c.id == USSD_POLICY_ID
+    before = orjson.loads(
+        connection.execute(select(policies.c.rules).where(mine).with_for_update()).scalar_one()
+    )
+    if before == rules:
+        return
+    connection.execute(update(policies).where(mine).values(rules=orjson.dumps(rules).decode()))
+    entry = AuditEntry(
+        actor="settings",
+        action="policy.changed",
+        entity="policies",
+        entity_id=USSD_POLICY_ID,
+        request_id="start",
+        before=before,
+        after=rules,
+    )
+    audit.append(connection, keys, [entry], now)

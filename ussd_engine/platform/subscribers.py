@@ -1,13 +1,16 @@
-"""What a subscriber sees of the own record, and may change in it."""
+"""What a subscriber sees of the own record."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
-from sqlalchemy import Connection
+from sqlalchemy import select
 
-from ussd_engine.platform.tables import accounts, profiles, users
+from ussd_engine.platform.tables import accounts, profiles
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,3 @@ def get(connection: Connection, customer_id: str) -> Subscriber | None:
         .order_by(accounts.c.created_at, accounts.c.account_number)
     )
     return Subscriber(names[0], names[1], tuple(row[0] for row in numbers))
-
-
-def set_language(connection: Connection, user_id: str, language: str) -> None:
-    connection.execute(update(users).where(users.c.id == user_id).values(language=language))

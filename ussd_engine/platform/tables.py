@@ -117,7 +117,8 @@ accounts = Table(
     Column("customer_id", ForeignKey("customers.id"), nullable=False, index=True),
     Column("account_number", String(64), nullable=False, unique=True),
     Column("product", String(64)),
-    Column("kyc_tier", Integer, nullable=False, server_default="1"),
+    # NULL for an account that the bank had opened before.
+    Column("kyc_tier", Integer),
     Column("source", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )

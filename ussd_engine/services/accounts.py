@@ -7,26 +7,32 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ussd_engine.platform import customers
 from ussd_engine.platform.customers import Person
-from ussd_engine.platform.operations import Channel, Claim, Operation
+from ussd_engine.platform.operations import Channel, Claim, Kind, Operation
 from ussd_engine.ports import NewAccount
-from ussd_engine.services.operations import OperationPending, Procedure, Success
-from ussd_engine.services.subscription import search_cbs
+from ussd_engine.services.operations import (
+    IN_DOUBT,
+    OperationPending,
+    Procedure,
+    Refused,
+    Success,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
+    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
-    from ussd_engine.ports import CoreBanking
     from ussd_engine.services.admission import Admission
     from ussd_engine.services.opening import Opening
     from ussd_engine.services.operations import Operations
+    from ussd_engine.services.policies import Policy
     from ussd_engine.services.workflows import Json, Workflows
 
+ACTION: Kind = "account.open"
 SMS: Mapping[str, str] = {
     "success": "account_opened",
     "refused": "account_rejected",
@@ -37,7 +43,7 @@ SMS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class OpenAccountRequest:
-    """`product` is the bank's product code; None leaves the choice to the bank's adapter."""
+    """`product` is the bank's product code; None leaves the choice to the bank's adapter. `maker` asks for it."""
 
     phone_number: str = field(repr=False)
     first_name: str = field(repr=False)
@@ -48,11 +54,12 @@ class OpenAccountRequest:
     gender: str | None
     product: str | None
     channel: Channel
+    maker: str
 
 
 @dataclass(frozen=True, slots=True)
 class AccountOpened:
-    """Open at the bank and recorded here; the user's activation is staged as `change_id`."""
+    """Open at the bank and staged here; `change_id` is the change that makes the customer's user active."""
 
     account_number: str
     customer_id: str
@@ -63,14 +70,16 @@ class Accounts:
     def __init__(
         self,
         database: Database,
-        bank: CoreBanking,
+        directory: Directory,
+        policy: Policy,
         workflows: Workflows,
         operations: Operations,
         opening: Opening,
         admission: Admission,
     ) -> None:
         self._database = database
-        self._bank = bank
+        self._directory = directory
+        self._policy = policy
         self._workflows = workflows
         self._operations = operations
         self._opening = opening
@@ -81,8 +90,10 @@ class Accounts:
     ) -> AccountOpened | OperationPending:
         """Open an account; the same workflow id, and the same phone number meanwhile, never opens twice.
 
-        Raises CustomerExists, AccountRejected, BankUnavailable (nothing was opened; it may be tried again).
+        Raises CustomerExists, AccountRejected, NotAllowed, BankUnavailable (nothing was opened; it may be tried
+        again).
         """
+        self._policy.require(ACTION)
         payload = {
             "workflow_id": workflow_id,
             "phone_number": request.phone_number,
@@ -94,66 +105,57 @@ class Accounts:
             "gender": request.gender,
             "product": request.product,
             "channel": request.channel,
+            "maker": request.maker,
         }
-        done = await self._operations.perform(_claim(payload), payload, wait_s=wait_s)
+        done = await self._operations.perform(_claim(payload), wait_s=wait_s)
         if isinstance(done, OperationPending):
             return done
         return AccountOpened(done["account_number"], done["customer_id"], done["change_id"])
 
     async def workflow(self, payload: Json) -> Json:
         """The durable body, registered as `account.open`."""
-
-        async def record(
-            connection: AsyncConnection, operation: Operation, ending: Json, now: datetime
-        ) -> Success:
-            return await self._record(connection, operation, _person(payload, ending), payload, now)
-
         procedure = Procedure(
             claim=_claim(payload),
-            story=lambda: self._story(payload),
-            record=record,
+            story=lambda operation: self._story(operation, payload),
+            fault=IN_DOUBT,
+            record=lambda connection, operation, ending, now: self._record(
+                connection, operation, payload, ending, now
+            ),
             sms=SMS,
             language=payload["language"],
             values=lambda ending: {
                 "first_name": payload["first_name"],
                 "account_number": ending.get("account_number", ""),
             },
+            allowed=self._policy.count_opening,
         )
         return await self._operations.conduct(procedure)
 
-    async def _story(self, payload: Json) -> Json:
-        phone = payload["phone_number"]
-        known = await self._workflows.step("get_customer_by_phone_number", lambda: self._is_known(phone))
-        if known["known"]:
-            return {"kind": "refused", "code": "customer_exists"}
-        found = await self._workflows.step("customer_search_cbs", lambda: search_cbs(self._bank, phone))
-        match found["kind"]:
-            case "unavailable":
-                return {"kind": "failed", "code": "cbs_unavailable"}
-            case "found":
+    async def _story(self, operation: Operation, payload: Json) -> Json:
+        # One that was begun before may have been opened and be known by that.
+        if operation.fresh:
+            standing = await self._workflows.insist(
+                lambda: self._directory.standing(self._database, operation.phone_number)
+            )
+            if standing.known:
                 return {"kind": "refused", "code": "customer_exists"}
-        return await self._opening.register_account_cbs(_claim(payload), _new_account(payload))
+        request = _new_account(payload, self._policy.kyc_tier)
+        return await self._opening.register_account_cbs(operation, request)
 
-    async def _is_known(self, phone_number: str) -> Json:
-        async with self._database.read() as connection:
-            known = await customers.get_customer_by_phone_number(connection, phone_number)
-        return {"known": known is not None}
-
-    async def _record(
-        self,
-        connection: AsyncConnection,
-        operation: Operation,
-        person: Person,
-        payload: Json,
-        now: datetime,
-    ) -> Success:
-        admitted = await self._admission.admit(connection, operation, person, payload["language"], now)
+    def _record(
+        self, connection: Connection, operation: Operation, payload: Json, ending: Json, now: datetime
+    ) -> Success | Refused:
+        person = _person(payload, ending, self._policy.kyc_tier)
+        language, maker = payload["language"], str(payload.get("maker", payload["channel"]))
+        admitted = self._admission.admit(connection, operation, person, language, maker, now)
+        if admitted is None:  # open at the bank, and a change of the same customer waits: nothing to refuse
+            raise LookupError("another change of this customer has to be decided first")
         result = {
             "account_number": person.account_numbers[0],
             "customer_id": admitted.customer_id,
             "change_id": admitted.change_id,
         }
-        return Success(result, SMS["success"])
+        return Success(result, SMS["success"], admitted.audit)
 
 
 def _claim(payload: Json) -> Claim:
@@ -163,11 +165,16 @@ def _claim(payload: Json) -> Claim:
         for key in ("first_name", "last_name", "date_of_birth", "national_id", "gender", "product")
     ]
     return Claim(
-        "account.open", payload["phone_number"], payload["workflow_id"], payload["channel"], json.dumps(asked)
+        kind=ACTION,
+        phone_number=payload["phone_number"],
+        workflow_id=payload["workflow_id"],
+        channel=payload["channel"],
+        asked=json.dumps(asked),
+        request=payload,
     )
 
 
-def _new_account(payload: Json) -> NewAccount:
+def _new_account(payload: Json, kyc_tier: int) -> NewAccount:
     return NewAccount(
         phone_number=payload["phone_number"],
         first_name=payload["first_name"],
@@ -176,10 +183,11 @@ def _new_account(payload: Json) -> NewAccount:
         national_id=payload["national_id"],
         gender=payload["gender"],
         product=payload["product"],
+        kyc_tier=kyc_tier,
     )
 
 
-def _person(payload: Json, opened: Json) -> Person:
+def _person(payload: Json, opened: Json, kyc_tier: int) -> Person:
     return Person(
         bank_ref=opened["customer_ref"],
         phone_number=payload["phone_number"],
@@ -191,5 +199,6 @@ def _person(payload: Json, opened: Json) -> Person:
         email=None,
         account_numbers=(opened["account_number"],),
         product=payload["product"],
+        kyc_tier=kyc_tier,
         source="subscriber",
     )

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+import structlog
+
 from ussd_engine.errors import (
     AccountRejected,
     AlreadySubscribed,
@@ -19,6 +21,7 @@ from ussd_engine.errors import (
     CustomerNotFound,
     IdentityNotVerified,
     IllegalMove,
+    NotAllowed,
 )
 from ussd_engine.phone import is_e164
 from ussd_engine.runtime.program import Value
@@ -53,6 +56,8 @@ class Invocation:
         return str(self.inputs[name]) if self.inputs.get(name) else None
 
 
+log = structlog.get_logger(__name__)
+
 Handler = Callable[[Invocation], Awaitable[Result]]
 
 
@@ -79,6 +84,9 @@ class Actions:
         try:
             return await self._handlers[action](invocation)
         except BankUnavailable:
+            return Result("unavailable")
+        except NotAllowed:
+            log.warning("action_not_allowed", action=action)
             return Result("unavailable")
 
     async def begun(self, workflow_id: str) -> bool:
@@ -109,9 +117,7 @@ class Actions:
             invocation.text("language"),
             wait_s=invocation.wait_s,
         )
-        if changed is None:
-            return Result("pending")
-        return Result("changed" if changed else "not_found")
+        return Result("pending" if changed in {None, "staged"} else str(changed))
 
     async def _register(self, invocation: Invocation) -> Result:
         request = RegisterSubscription(
@@ -119,6 +125,7 @@ class Actions:
             date_of_birth=date.fromisoformat(invocation.text("birth_date")),
             language=invocation.text("language"),
             channel="ussd",
+            maker="ussd",
         )
         try:
             done = await self._subscriptions.register(
@@ -143,6 +150,7 @@ class Actions:
             gender=invocation.optional("gender"),
             product=invocation.optional("product"),
             channel="ussd",
+            maker="ussd",
         )
         try:
             done = await self._accounts.register(invocation.workflow_id, request, wait_s=invocation.wait_s)

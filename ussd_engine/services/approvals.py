@@ -1,96 +1,328 @@
 """Maker-checker: a change waits for a second pair of eyes, or for a policy that stands for it.
 
-The maker is the channel that asked; the checker is a member of staff, or "policy" for the kinds that are
-configured to approve themselves. They always differ; the database holds to it as well.
+The maker is who asked: a channel, a member of staff, a key. The checker is another member of staff, or "policy" for
+the kinds that are configured to approve themselves. They always differ; the database holds to it as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from ussd_engine.platform import audit, changes, customers
+from sqlalchemy import Connection
+
+from ussd_engine.errors import Refusal
+from ussd_engine.platform import audit, changes, outbox
 from ussd_engine.platform.audit import AuditEntry
-from ussd_engine.platform.operations import derived_id
+from ussd_engine.platform.changes import StagedChange
+from ussd_engine.services.notifications import Addressee
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from ussd_engine.platform.operations import Operation
+    from ussd_engine.platform.database import Database
+    from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing
+    from ussd_engine.services.notifications import Notifications
 
 POLICY = "policy"
 EXPIRES_AFTER = timedelta(days=30)
 """A request that nobody decided on in a month is stale: what it was checked against has changed."""
+EXPIRED_AT_ONCE = 100
+"""How many overdue changes one transaction ends; the rest follows in the next round."""
+
+
+class ChangeNotFound(Refusal):
+    code = "change_not_found"
+
+
+class ChangeDecided(Refusal):
+    """Somebody else decided before, perhaps in this very moment."""
+
+    code = "change_decided"
+
+
+class ChangeStale(Refusal):
+    """The change, or the record that it changes, is no longer as the checker has seen it."""
+
+    code = "change_stale"
+
+
+class ChangeExpired(Refusal):
+    code = "change_expired"
+
+
+class ChangeConflict(Refusal):
+    """The change cannot be applied to what the platform holds now. The message says what to decide first."""
+
+    code = "change_conflict"
+
+
+class SelfApproval(Refusal):
+    """Who asked for a change does not decide on it."""
+
+    code = "self_approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a kind of change does when it is approved, within the transaction of the approval.
+
+    `apply` raises ChangeConflict. `approved_sms` and `rejected_sms` are events whose SMS goes to the phone number of
+    the change's context; `after` runs when the approval is committed.
+    """
+
+    apply: Callable[[Connection, StagedChange, datetime], None]
+    approved_sms: str | None = None
+    rejected_sms: str | None = None
+    after: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A change that somebody asks for. See StagedChange for the fields."""
+
+    id: str
+    kind: str
+    entity: str
+    entity_id: str
+    before: dict[str, Any] = field(repr=False)
+    after: dict[str, Any] = field(repr=False)
+    context: dict[str, Any] = field(repr=False)
+    maker: str
+    maker_reason: str | None
+    request_id: str
+    operation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
+    """`approved`: policy approved it at once. `audit` is for the end of the caller's transaction."""
+
     change_id: str
     approved: bool
+    audit: tuple[AuditEntry, ...]
 
 
 class Approvals:
-    """`automatic` holds the kinds of change that policy approves at once."""
+    """`automatic` holds the kinds of change that policy approves at once; `kinds` all that there are."""
 
-    def __init__(self, keys: KeyRing, automatic: frozenset[str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyRing,
+        clock: Clock,
+        notifications: Notifications,
+        automatic: frozenset[str],
+        kinds: Mapping[str, Kind],
+    ) -> None:
+        self._database = database
         self._keys = keys
+        self._clock = clock
+        self._notifications = notifications
         self._automatic = automatic
+        self._kinds = kinds
 
-    async def stage_activation(
-        self, connection: AsyncConnection, operation: Operation, user_id: str, now: datetime
-    ) -> Staged:
-        """Ask, within the caller's transaction, that the user becomes active."""
-        change = changes.StagedChange(
-            id=derived_id(operation.id, "change"),
-            operation_id=operation.id,
-            kind=operation.kind,
-            entity="users",
-            entity_id=user_id,
-            before={"status": await customers.user_status(connection, user_id)},
-            after={"status": "active"},
-            maker=operation.channel,
+    def stage(
+        self, connection: Connection, asked: Request, now: datetime, *, by_hand: bool = False
+    ) -> Staged | None:
+        """Ask for a change, within the caller's transaction; apply it when policy approves it.
+
+        None when a change of this kind waits for the entity already. `by_hand` keeps policy out of it.
+        """
+        automatic = asked.kind in self._automatic and not by_hand
+        change = StagedChange(
+            id=asked.id,
+            operation_id=asked.operation_id,
+            kind=asked.kind,
+            entity=asked.entity,
+            entity_id=asked.entity_id,
+            base_version=changes.version_of(connection, asked.entity, asked.entity_id),
+            before=asked.before,
+            after=asked.after,
+            context=asked.context,
+            maker=asked.maker,
+            maker_reason=asked.maker_reason,
+            created_at=now,
             expires_at=now + EXPIRES_AFTER,
         )
-        await changes.add(connection, self._keys, change, now)
-        staged = _entry(change, operation.channel, "change.staged", operation.workflow_id)
-        await audit.append(connection, self._keys, [staged], now)
-        if change.kind not in self._automatic:
-            return Staged(change.id, approved=False)
-        await self.approve(connection, change, POLICY, operation.workflow_id, now)
-        return Staged(change.id, approved=True)
+        staged = _entry(change, change.maker, "change.staged", asked.request_id)
+        if not automatic:
+            if not changes.add(connection, self._keys, change):
+                return None
+            return Staged(change.id, approved=False, audit=(staged,))
+        approved = replace(
+            change, state="approved", checker=POLICY, reason="approved by policy", decided_at=now
+        )
+        if not changes.add(connection, self._keys, approved):
+            return None
+        self._apply(connection, approved, now)
+        decided = _entry(approved, POLICY, "change.approved", asked.request_id)
+        return Staged(change.id, approved=True, audit=(staged, decided))
+
+    async def propose(self, asked: Request) -> Staged:
+        """Ask for a change in a transaction of its own. Raises ChangeConflict when one like it waits already."""
+
+        def write(connection: Connection) -> Staged:
+            now = self._clock.now()
+            staged = self.stage(connection, asked, now)
+            if staged is None:
+                raise ChangeConflict(
+                    "a change of this kind waits for this record already; decide on it first"
+                )
+            audit.append(connection, self._keys, list(staged.audit), now)
+            return staged
+
+        staged = await self._database.write(write)
+        if staged.approved:
+            await self._afterwards(asked.kind)
+        return staged
+
+    async def waiting(self, state: changes.State, limit: int, after: str | None = None) -> list[StagedChange]:
+        """Changes in this state, in the order in which they were asked for, from `after` on."""
+        return await self._database.read(lambda c: changes.listed(c, self._keys, state, limit, after))
+
+    async def get(self, change_id: str) -> StagedChange:
+        """Raises ChangeNotFound."""
+        return _known(await self._database.read(lambda c: changes.find(c, self._keys, change_id)))
 
     async def approve(
+        self, change_id: str, version: int, checker: str, request_id: str, reason: str | None = None
+    ) -> StagedChange:
+        """Approve the change as the checker has read it, and apply it, in one transaction.
+
+        Raises ChangeNotFound, ChangeDecided, ChangeStale, ChangeExpired, ChangeConflict, SelfApproval; nothing is
+        changed then.
+        """
+
+        def write(connection: Connection) -> tuple[StagedChange, str | None]:
+            now = self._clock.now()
+            change = self._open(connection, change_id, version, checker, now)
+            decided = self._decide(connection, change, "approved", checker, reason, request_id, now)
+            self._apply(connection, change, now)
+            return decided, self._queue(connection, change, self._kinds[change.kind].approved_sms, now)
+
+        decided, message = await self._database.write(write)
+        await self._tell(decided, message)
+        await self._afterwards(decided.kind)
+        return decided
+
+    async def reject(
+        self, change_id: str, version: int, checker: str, request_id: str, reason: str
+    ) -> StagedChange:
+        """Reject the change as the checker has read it; it stays, with the reason. Raises as `approve`."""
+
+        def write(connection: Connection) -> tuple[StagedChange, str | None]:
+            now = self._clock.now()
+            change = self._open(connection, change_id, version, checker, now)
+            decided = self._decide(connection, change, "rejected", checker, reason, request_id, now)
+            return decided, self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
+
+        decided, message = await self._database.write(write)
+        await self._tell(decided, message)
+        return decided
+
+    async def expire(self) -> None:
+        """End what nobody decided on in time, and tell whom it concerns."""
+
+        def write(connection: Connection) -> list[tuple[StagedChange, str | None]]:
+            now = self._clock.now()
+            ended = []
+            for change in changes.overdue(connection, self._keys, now, EXPIRED_AT_ONCE):
+                if changes.decide(connection, change, "expired", None, "nobody decided in time", now):
+                    message = self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
+                    ended.append((replace(change, state="expired"), message))
+            if ended:
+                entries = [_entry(change, POLICY, "change.expired", change.id) for change, _ in ended]
+                audit.append(connection, self._keys, entries, now)
+            return ended
+
+        for change, message in await self._database.write(write):
+            await self._tell(change, message)
+
+    def _open(
+        self, connection: Connection, change_id: str, version: int, checker: str, now: datetime
+    ) -> StagedChange:
+        """The change, locked, when this checker may decide on it in this version."""
+        change = _known(changes.find(connection, self._keys, change_id, lock=True))
+        if change.state != "pending":
+            by = f" by {change.checker}" if change.checker else ""
+            raise ChangeDecided(f"this change was {change.state}{by} already; nothing was changed now")
+        if change.version != version:
+            raise ChangeStale(f"this change is in version {change.version} by now; read it again")
+        if change.maker == checker:
+            raise SelfApproval("who asked for a change does not decide on it; ask somebody else")
+        if change.expires_at <= now:
+            raise ChangeExpired("the time to decide on this change is over; it has to be asked for again")
+        return change
+
+    def _decide(
         self,
-        connection: AsyncConnection,
-        change: changes.StagedChange,
+        connection: Connection,
+        change: StagedChange,
+        state: changes.State,
         checker: str,
+        reason: str | None,
         request_id: str,
         now: datetime,
-    ) -> None:
-        """Approve the change as it was read and apply it, in one transaction.
+    ) -> StagedChange:
+        if not changes.decide(connection, change, state, checker, reason, now):
+            raise ChangeDecided("somebody else decided on this change in the same moment")
+        audit.append(connection, self._keys, [_entry(change, checker, f"change.{state}", request_id)], now)
+        return replace(
+            change, state=state, checker=checker, reason=reason, decided_at=now, version=change.version + 1
+        )
 
-        Raises LookupError when it was decided or changed meanwhile, or its time is up.
-        """
-        reason = "approved by policy" if checker == POLICY else "approved"
-        if not await changes.decide(connection, change, "approved", checker, reason, now):
-            raise LookupError(f"staged change {change.id} is no longer open in version {change.version}")
-        await customers.activate_user(connection, change.entity_id, now)
-        approved = _entry(change, checker, "change.approved", request_id, reason)
-        await audit.append(connection, self._keys, [approved], now)
+    def _apply(self, connection: Connection, change: StagedChange, now: datetime) -> None:
+        if not changes.advance(connection, change.entity, change.entity_id, change.base_version):
+            raise ChangeStale(
+                "the record was changed after this change was asked for; reject it, and have it asked for again"
+            )
+        self._kinds[change.kind].apply(connection, change, now)
+
+    def _queue(
+        self, connection: Connection, change: StagedChange, event: str | None, now: datetime
+    ) -> str | None:
+        to = change.context
+        if event is None or "phone_number" not in to:
+            return None
+        addressee = Addressee(to["phone_number"], to["language"], {"first_name": to["first_name"]})
+        message = self._notifications.of_change(change.id, event, addressee, now)
+        outbox.add(connection, self._keys, message)
+        return message.id
+
+    async def _tell(self, change: StagedChange, message: str | None) -> None:
+        if message:
+            await self._notifications.begin_delivery(message)
+        detail = {"change_id": change.id, "kind": change.kind, "entity_id": change.entity_id}
+        phone_number = change.context.get("phone_number", "")
+        await self._notifications.publish(
+            self._notifications.event(change.id, f"change.{change.state}", phone_number, detail)
+        )
+
+    async def _afterwards(self, kind: str) -> None:
+        after = self._kinds[kind].after
+        if after is not None:
+            await after()
 
 
-def _entry(
-    change: changes.StagedChange, actor: str, action: str, request_id: str, reason: str | None = None
-) -> AuditEntry:
+def _known(change: StagedChange | None) -> StagedChange:
+    if change is None:
+        raise ChangeNotFound("there is no change with this id")
+    return change
+
+
+def _entry(change: StagedChange, actor: str, action: str, request_id: str) -> AuditEntry:
+    """Under the record that changes. The words of maker and checker stay with the change."""
     return AuditEntry(
         actor=actor,
         action=action,
-        entity="staged_changes",
-        entity_id=change.id,
+        entity=change.entity,
+        entity_id=change.entity_id,
         request_id=request_id,
-        reason=reason,
+        reason=f"{change.kind} {change.id}",
+        before=change.before,
+        after=change.after,
     )

@@ -18,10 +18,11 @@ class Backoff:
     max_delay_s: float
     give_up_after_s: float
 
-    def delays(self) -> Iterator[float]:
-        """Seconds to sleep before each further try. Counted, not clocked: a resumed workflow sees the same."""
+    def delays(self, spent_s: float = 0.0) -> Iterator[float]:
+        """Seconds to wait before each further try, of which those that lie within `spent_s` are over."""
         delay, total = self.first_delay_s, 0.0
         while total + delay <= self.give_up_after_s:
-            yield delay
+            if total >= spent_s:
+                yield delay
             total += delay
             delay = min(delay * self.factor, self.max_delay_s)

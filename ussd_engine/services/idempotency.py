@@ -29,11 +29,10 @@ class IdempotencyKeys:
         """
         key_digest = self._keys.digest("idempotency-key", route, key)
         body_digest = self._keys.digest("idempotency-body", route, fingerprint.hex())
-        async with self._database.read() as connection:
-            used = await keys_used.find(connection, key_digest)
+        used = await self._database.read(lambda c: keys_used.find(c, key_digest))
         if used is None:
-            async with self._database.write() as connection:
-                used = await keys_used.use(connection, key_digest, body_digest, self._clock.now())
+            now = self._clock.now()
+            used = await self._database.write(lambda c: keys_used.use(c, key_digest, body_digest, now))
         if used.body_digest != body_digest:
             raise IdempotencyKeyReused("this Idempotency-Key was used with another body; use a new key")
         return f"api:{key_digest}:{used.attempt}"
@@ -41,5 +40,4 @@ class IdempotencyKeys:
     async def try_again(self, workflow_id: str) -> None:
         """Let the key of a workflow that changed nothing, because the bank was away, begin a new one."""
         _, key_digest, attempt = workflow_id.split(":")
-        async with self._database.write() as connection:
-            await keys_used.next_attempt(connection, key_digest, int(attempt))
+        await self._database.write(lambda c: keys_used.next_attempt(c, key_digest, int(attempt)))

@@ -1,38 +1,41 @@
 """What others hear: the subscriber by SMS, the operators by a dashboard event.
 
-An SMS is first a row in the outbox, in the transaction that it reports; sending is a step of the workflow, and
-the row's id is the message id of every attempt. No transaction is open while the sender or the feed is called.
+An SMS is first a row in the outbox, in the transaction that it reports; sending comes after, and the row's id is
+the message id of every attempt. No transaction is open while the sender or the feed is called.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable
+from ussd_engine.logs import describe
 from ussd_engine.phone import mask
 from ussd_engine.platform import outbox
 from ussd_engine.platform.operations import derived_id
+from ussd_engine.platform.outbox import Notification
 from ussd_engine.ports import Event, Sms
-from ussd_engine.services.workflows import StepFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from ussd_engine.flow.sms_templates import SmsTemplates
     from ussd_engine.platform.database import Database
-    from ussd_engine.platform.operations import Claim, Operation
     from ussd_engine.ports import Clock, Events, SmsSender
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.backoff import Backoff
     from ussd_engine.services.workflows import Json, Workflows
 
 log = structlog.get_logger(__name__)
+
+WORKFLOW = "sms.deliver"
+LEFT_AFTER = timedelta(seconds=30)
+"""A message on a decision that waits longer was queued by a process that died before it could begin to send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,6 @@ class Addressee:
     phone_number: str = field(repr=False)
     language: str
     values: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What the operators' dashboard is told of an operation: ids and codes."""
-
-    claim: Claim
-    kind: str
-    detail: Mapping[str, str]
 
 
 class Notifications:
@@ -76,92 +70,108 @@ class Notifications:
         self._templates = templates
         self._retry = retry
 
-    async def queue(
-        self, connection: AsyncConnection, operation: Operation, event: str, to: Addressee, now: datetime
-    ) -> str:
-        """Write the SMS within the caller's transaction; the answer is its id."""
-        message = outbox.Notification(
-            id=derived_id(operation.id, f"sms:{event}"),
-            operation_id=operation.id,
+    def of_operation(self, operation_id: str, event: str, to: Addressee, now: datetime) -> Notification:
+        """The SMS on an operation, for `outbox.add` in the transaction that it reports."""
+        return self._message(operation_id, None, event, to, now)
+
+    def of_change(self, change_id: str, event: str, to: Addressee, now: datetime) -> Notification:
+        """The SMS on a decision, for `outbox.add` in the transaction that it reports."""
+        return self._message(None, change_id, event, to, now)
+
+    def _message(
+        self, operation_id: str | None, change_id: str | None, event: str, to: Addressee, now: datetime
+    ) -> Notification:
+        return Notification(
+            id=derived_id(operation_id or change_id or "", f"sms:{event}"),
+            operation_id=operation_id,
+            change_id=change_id,
             event=event,
             language=to.language,
             phone_number=to.phone_number,
             text=self._templates.render(event, to.language, to.values),
+            created_at=now,
         )
-        await outbox.add(connection, self._keys, message, now)
-        return message.id
 
-    async def deliver(self, notification_id: str) -> None:
+    async def begin_delivery(self, notification_id: str) -> None:
+        """Send a message in a workflow of its own, once, however often this is called."""
+        await self._workflows.start(WORKFLOW, f"sms:{notification_id}", {"id": notification_id})
+
+    async def begin_left_deliveries(self) -> None:
+        """Send what a process queued that died before it could begin."""
+        before = self._clock.now() - LEFT_AFTER
+        for id_ in await self._database.read(lambda c: outbox.queued_of_changes(c, before)):
+            await self.begin_delivery(id_)
+
+    async def workflow(self, payload: Json) -> Json:
+        """The durable body, registered under `WORKFLOW`."""
+        message = await self._workflows.insist(
+            lambda: self._database.read(lambda c: outbox.get(c, self._keys, payload["id"]))
+        )
+        if message.state == "queued":
+            await self.deliver(message)
+        return {}
+
+    async def deliver(self, message: Notification) -> None:
         """Within a workflow: hand the SMS to the sender, trying again while it is unavailable."""
-        if await self._sent(notification_id):
+        if await self._attempt(message) != "queued":
             return
-        for delay in self._retry.delays():
-            await self._workflows.sleep(delay)
-            if await self._sent(notification_id):
+        spent_s = (self._clock.now() - message.created_at).total_seconds()
+        for delay in self._retry.delays(spent_s):
+            await self._workflows.pause(delay)
+            if await self._attempt(message) != "queued":
                 return
-        log.error("sms_given_up", notification_id=notification_id)
-        await self._workflows.step("give_up_sms", lambda: self._give_up(notification_id))
+        log.error("sms_given_up", notification_id=message.id, sms_event=message.event)
+        await self._mark(message, "failed", None)
 
-    async def publish(self, news: News) -> bool:
-        """Within a workflow: append to the dashboard's feed, once. False when the feed is unavailable."""
-        try:
-            result = await self._workflows.step("publish_event", lambda: self._publish(news))
-        except StepFailed:
-            return False
-        return bool(result["done"])
-
-    async def publish_later(self, news: News) -> None:
-        """Within a workflow: publish again, as often as the retries allow. A dashboard is no reason to fail."""
-        for delay in self._retry.delays():
-            await self._workflows.sleep(delay)
-            if await self.publish(news):
-                return
-        log.error("event_given_up", operation_id=news.claim.id, kind=news.kind)
-
-    async def _sent(self, notification_id: str) -> bool:
-        """One attempt; True when no further one is needed."""
-        try:
-            result = await self._workflows.step("send_sms", lambda: self._send(notification_id))
-        except StepFailed:
-            return False
-        return str(result["state"]) != "queued"
-
-    async def _send(self, notification_id: str) -> Json:
-        async with self._database.read() as connection:
-            message = await outbox.get(connection, self._keys, notification_id)
-        if message.state == "sent":
-            return {"state": "sent"}
+    async def _attempt(self, message: Notification) -> outbox.State:
         state: outbox.State = "sent"
         sender_ref = None
         try:
             accepted = await self._sms.send(Sms(message.id, message.phone_number, message.text))
             sender_ref = accepted.sender_ref
-        except SmsUnavailable:
-            state = "queued"
         except SmsRejected:
             state = "failed"
-        async with self._database.write() as connection:
-            await outbox.mark(connection, message.id, state, sender_ref, self._clock.now())
-        log.info("sms_attempted", notification_id=message.id, sms_event=message.event, state=state)
-        return {"state": state}
+        except SmsUnavailable:
+            state = "queued"
+        except Exception as error:  # noqa: BLE001 - an adapter's fault must not end the story of an operation
+            log.error("sms_sender_failed", notification_id=message.id, **describe(error))  # noqa: TRY400 - wordless
+            state = "queued"
+        await self._mark(message, state, sender_ref)
+        return state
 
-    async def _give_up(self, notification_id: str) -> Json:
-        async with self._database.write() as connection:
-            await outbox.mark(connection, notification_id, "failed", None, self._clock.now())
-        return {}
-
-    async def _publish(self, news: News) -> Json:
-        claim = news.claim
-        event = Event(
-            event_id=derived_id(claim.id, f"event:{news.kind}"),
-            kind=news.kind,
-            at=self._clock.now(),
-            phone_masked=mask(claim.phone_number),
-            detail={"operation_id": claim.id, "channel": claim.channel, **news.detail},
+    async def _mark(self, message: Notification, state: outbox.State, sender_ref: str | None) -> None:
+        now = self._clock.now()
+        await self._workflows.insist(
+            lambda: self._database.write(lambda c: outbox.mark(c, message.id, state, sender_ref, now))
         )
+        log.info("sms_attempted", notification_id=message.id, sms_event=message.event, state=state)
+        if state == "failed":
+            detail = {"notification_id": message.id, "event": message.event}
+            await self.publish(self.event(message.id, "sms.failed", message.phone_number, detail))
+
+    def event(self, about: str, kind: str, phone_number: str, detail: Mapping[str, str]) -> Event:
+        """The dashboard event of this kind about one operation, change or message, of which there is one."""
+        return Event(
+            event_id=derived_id(about, f"event:{kind}"),
+            kind=kind,
+            at=self._clock.now(),
+            phone_masked=mask(phone_number),
+            detail=detail,
+        )
+
+    async def publish(self, event: Event) -> bool:
+        """Append to the dashboard's feed, once. False when the feed is unavailable."""
         try:
             await self._events.publish(event)
         except StoreUnavailable:
             log.warning("event_not_published", event_id=event.event_id, kind=event.kind)
-            return {"done": False}
-        return {"done": True}
+            return False
+        return True
+
+    async def publish_later(self, event: Event) -> None:
+        """Within a workflow: publish again, as often as the retries allow. A dashboard is no reason to fail."""
+        for delay in self._retry.delays():
+            await self._workflows.pause(delay)
+            if await self.publish(event):
+                return
+        log.error("event_given_up", event_id=event.event_id, kind=event.kind)

@@ -4,6 +4,9 @@
 workflow's side: claim the operation, live through its story, record the ending in one transaction, then tell.
 Both meet in the operation's row: a promise is only made while the row is unfinished, and the transaction that
 finishes the row sees the promise and queues the SMS.
+
+The row is also what a workflow that was interrupted goes by: it begins again, finds the operation begun before
+(not `fresh`) or finished, and goes on from there.
 """
 
 from __future__ import annotations
@@ -11,7 +14,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+from sqlalchemy import Connection
 
 from ussd_engine.errors import (
     AccountRejected,
@@ -20,24 +27,25 @@ from ussd_engine.errors import (
     CustomerExists,
     CustomerNotFound,
     IdentityNotVerified,
+    NotAllowed,
     UssdError,
 )
+from ussd_engine.logs import describe
 from ussd_engine.platform import audit, operations, outbox
 from ussd_engine.platform.audit import AuditEntry
 from ussd_engine.platform.operations import Claim, Operation
-from ussd_engine.services.notifications import Addressee, News
-from ussd_engine.services.workflows import Json, StepFailed
+from ussd_engine.services.notifications import Addressee
+from ussd_engine.services.workflows import Json, WorkFailed
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.outbox import Notification
     from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.notifications import Notifications
     from ussd_engine.services.workflows import Workflows
+
+log = structlog.get_logger(__name__)
 
 REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
     "customer_not_found": (CustomerNotFound, "the bank has no customer with this phone number"),
@@ -45,6 +53,7 @@ REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
     "already_subscribed": (AlreadySubscribed, "this phone number is registered, or its registration waits"),
     "customer_exists": (CustomerExists, "the bank has this customer already; register instead of opening"),
     "rejected": (AccountRejected, "the bank refused to open the account"),
+    "not_allowed": (NotAllowed, "as many accounts as may be opened in a day were opened today"),
     "cbs_unavailable": (BankUnavailable, "the bank does not answer; nothing was changed, try again later"),
 }
 """How an ending other than success is raised to the caller. The words are the same for every reason."""
@@ -52,6 +61,11 @@ REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
 TAKEN: Mapping[str, str] = {"account.open": "customer_exists", "subscription.register": "already_subscribed"}
 """What a request hears when another one for its phone number has just succeeded."""
 
+FAULT: Json = {"kind": "failed", "code": "work_failed"}
+IN_DOUBT: Json = {"kind": "in_doubt"}
+
+RESULT_KEYS = frozenset({"kind", "code", "reason"})
+"""What is kept of an ending without success."""
 DASHBOARD_KEYS = frozenset({"code", "customer_id", "user_id", "change_id"})
 """What of a result the operators see. An account number is not among it."""
 
@@ -69,6 +83,7 @@ class Success:
 
     result: Json = field(repr=False)
     sms: str | None
+    audit: tuple[AuditEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,13 @@ class Refused:
     code: str
 
 
-Record = Callable[["AsyncConnection", Operation, Json, "datetime"], Awaitable[Success | Refused]]
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where an operation stands, and what the subscriber has yet to be told of it."""
+
+    state: operations.State
+    result: Json = field(repr=False)
+    messages: list[Notification] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +107,21 @@ class Procedure:
     """One kind of operation for one request.
 
     `story` answers its ending: `{"kind": "success", ...}`, `{"kind": "refused" | "failed", "code": ...}` or
-    `{"kind": "in_doubt"}`. `record` writes a success. `sms` maps the code or else the kind of an ending to the
-    SMS that keeps a promise; `values` fills its placeholders from the ending.
+    `{"kind": "in_doubt"}`; `fault` is the ending when the story itself breaks. `record` writes a success, and
+    `settle` what any ending of the story leaves behind. `allowed` tells, in the transaction that begins the
+    operation, whether a limit still has room for it. `sms` maps the code or else the kind of an ending to the SMS
+    that keeps a promise; `values` fills its placeholders from the ending.
     """
 
     claim: Claim
-    story: Callable[[], Awaitable[Json]]
-    record: Record
+    story: Callable[[Operation], Awaitable[Json]]
+    fault: Json
+    record: Callable[[Connection, Operation, Json, datetime], Success | Refused]
     sms: Mapping[str, str]
     language: str
     values: Callable[[Json], Mapping[str, str]]
+    settle: Callable[[Connection, Operation, Json, datetime], None] = lambda *_: None
+    allowed: Callable[[Connection, datetime], bool] = lambda *_: True
 
 
 class Operations:
@@ -113,10 +139,10 @@ class Operations:
         self._workflows = workflows
         self._notifications = notifications
 
-    async def perform(self, claim: Claim, payload: Json, *, wait_s: float) -> Json | OperationPending:
+    async def perform(self, claim: Claim, *, wait_s: float) -> Json | OperationPending:
         """Run or join the operation; its result, or the promise of an SMS. Raises what REFUSALS says."""
         deadline = self._clock.monotonic() + wait_s
-        result = await self._workflows.run(claim.kind, claim.workflow_id, payload, wait_s=wait_s)
+        result = await self._workflows.run(claim.kind, claim.workflow_id, claim.request, wait_s=wait_s)
         if result and result["kind"] == "elsewhere":
             claim = replace(claim, workflow_id=result["workflow_id"])
             if not result["same"]:
@@ -139,31 +165,21 @@ class Operations:
 
     async def _tell_pending(self, claim: Claim) -> Json | OperationPending:
         """Promise an SMS, unless the operation has just finished: then its result."""
-        async with self._database.write() as connection:
-            operation = await operations.claim(connection, self._keys, claim, self._clock.now())
-            if await operations.mark_told(connection, operation.id):
+
+        def promise(connection: Connection) -> Json | OperationPending:
+            operation = operations.claim(connection, self._keys, claim, self._clock.now())
+            if operations.mark_told(connection, operation.id):
                 return OperationPending(operation.id)
-            operation = await operations.lock(connection, self._keys, operation.id)
-        return operation.result or {"kind": "failed", "code": "step_failed"}
+            return operations.lock(connection, self._keys, operation.id).result or FAULT
+
+        return await self._database.write(promise)
 
     async def conduct(self, procedure: Procedure) -> Json:
         """The body of the workflow. Ends with the operation's result, or with where it is worked on."""
-        claimed = await self._workflows.persist("claim", lambda: self._claim(procedure.claim))
-        if claimed["kind"] != "ours":
-            return claimed
-        try:
-            ending = await procedure.story()
-        except StepFailed:
-            ending = {"kind": "failed", "code": "step_failed"}
-        recorded = await self._workflows.persist("record", lambda: self._record(procedure, ending))
-        result: Json = recorded["result"]
-        self._workflows.announce(result)
-        await self._tell(procedure.claim, recorded)
-        return result
-
-    async def _claim(self, claim: Claim) -> Json:
-        async with self._database.write() as connection:
-            operation = await operations.claim(connection, self._keys, claim, self._clock.now())
+        claim = procedure.claim
+        operation = await self._workflows.insist(
+            lambda: self._database.write(lambda connection: self._claim(connection, procedure))
+        )
         if operation.id != claim.id:
             return {
                 "kind": "elsewhere",
@@ -171,53 +187,103 @@ class Operations:
                 "same": hmac.compare_digest(operation.asked_digest, claim.digest(self._keys)),
                 "reconciling": operation.reconciling,
             }
-        return operation.result or {"kind": "ours"}
+        ending = await self._live_through(procedure, operation) if operation.unfinished else None
+        recorded = await self._record(procedure, ending)
+        self._workflows.announce(recorded.result)
+        await self._tell(claim, recorded)
+        return recorded.result
 
-    async def _record(self, procedure: Procedure, ending: Json) -> Json:
-        """One short transaction. When a former run committed it and died, only what it left is read again."""
-        id_ = procedure.claim.id
-        async with self._database.write() as connection:
-            operation = await operations.lock(connection, self._keys, id_)
-            if operation.state == "open":
-                await self._write_ending(connection, procedure, operation, ending)
-                operation = await operations.lock(connection, self._keys, id_)
-            sms_id = await outbox.id_of_operation(connection, id_)
-        pending = {"kind": "pending", "operation_id": id_}
-        return {"state": operation.state, "result": operation.result or pending, "sms": sms_id}
-
-    async def _write_ending(
-        self, connection: AsyncConnection, procedure: Procedure, operation: Operation, ending: Json
-    ) -> None:
+    def _claim(self, connection: Connection, procedure: Procedure) -> Operation:
         now = self._clock.now()
-        if ending.get("code") == "step_failed" and operation.attempted:
-            ending = {"kind": "in_doubt"}
+        operation = operations.claim(connection, self._keys, procedure.claim, now)
+        if operation.fresh and not procedure.allowed(connection, now):
+            self._write_ending(connection, procedure, operation, {"kind": "refused", "code": "not_allowed"})
+            return operations.lock(connection, self._keys, operation.id)
+        return operation
+
+    async def _live_through(self, procedure: Procedure, operation: Operation) -> Json:
+        try:
+            return await procedure.story(operation)
+        except Exception as error:  # noqa: BLE001 - the operation must not stay open for ever
+            log.error("operation_broke", operation_id=operation.id, **describe(error))  # noqa: TRY400 - wordless
+            return procedure.fault
+
+    async def _record(self, procedure: Procedure, ending: Json | None) -> Recorded:
+        """Record the ending; None when that is done, and only what is left to tell is asked.
+
+        A second try sees what came between the looking and the writing of the first. What cannot be recorded even
+        then is a fault of ours.
+        """
+        for one in (ending, ending, procedure.fault):
+            try:
+                return await self._workflows.insist(lambda one=one: self._try_to_record(procedure, one))  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 - as above
+                log.error("operation_not_recorded", operation_id=procedure.claim.id, **describe(error))  # noqa: TRY400 - wordless
+        raise WorkFailed("the ending of an operation cannot be recorded; see the log for why")
+
+    async def _try_to_record(self, procedure: Procedure, ending: Json | None) -> Recorded:
+        id_ = procedure.claim.id
+
+        def record(connection: Connection) -> Recorded:
+            operation = operations.lock(connection, self._keys, id_)
+            if ending is not None and operation.unfinished:
+                return self._write_ending(connection, procedure, operation, ending)
+            messages = outbox.queued_of_operation(connection, self._keys, id_)
+            return Recorded(operation.state, operation.result or _pending(id_), messages)
+
+        return await self._database.write(record)
+
+    def _write_ending(
+        self, connection: Connection, procedure: Procedure, operation: Operation, ending: Json
+    ) -> Recorded:
+        now = self._clock.now()
+        procedure.settle(connection, operation, ending, now)
         success = None
         if ending["kind"] == "success":
-            success = await procedure.record(connection, operation, ending, now)
+            success = procedure.record(connection, operation, ending, now)
         if isinstance(success, Refused):
             ending = {"kind": "refused", "code": success.code}
-        if isinstance(success, Success):
-            result = {"kind": "success", **success.result}
-            await operations.finish(connection, self._keys, operation.id, "done", result, now)
-        elif ending["kind"] == "in_doubt":
-            await operations.mark_in_doubt(connection, operation.id)
+        state: operations.State = "done" if isinstance(success, Success) else ending["kind"]
+        if state == "in_doubt":
+            operations.mark_in_doubt(connection, operation.id)
+            result = _pending(operation.id)
         else:
-            await operations.finish(connection, self._keys, operation.id, ending["kind"], ending, now)
+            result = _result(success, ending)
+            operations.finish(connection, self._keys, operation.id, state, result, now)
+        messages = []
         due = _due_sms(procedure, operation, ending, success)
         if due:
             to = Addressee(operation.phone_number, procedure.language, procedure.values(ending))
-            await self._notifications.queue(connection, operation, due, to, now)
-        await audit.append(connection, self._keys, [_audit_entry(operation, ending)], now)
+            message = self._notifications.of_operation(operation.id, due, to, now)
+            if outbox.add(connection, self._keys, message):
+                messages = [message]
+            else:  # a former run queued it, and may have died before it was sent
+                messages = outbox.queued_of_operation(connection, self._keys, operation.id)
+        entries = success.audit if isinstance(success, Success) else ()
+        audit.append(connection, self._keys, [*entries, _audit_entry(operation, ending)], now)
+        return Recorded(state, result, messages)
 
-    async def _tell(self, claim: Claim, recorded: Json) -> None:
+    async def _tell(self, claim: Claim, recorded: Recorded) -> None:
         """Dashboard, then subscriber. A dashboard that is down does not keep the SMS waiting."""
-        detail = {k: str(v) for k, v in recorded["result"].items() if k in DASHBOARD_KEYS}
-        news = News(claim, f"{claim.kind}.{recorded['state']}", detail)
-        published = await self._notifications.publish(news)
-        if recorded["sms"]:
-            await self._notifications.deliver(recorded["sms"])
+        detail = {k: str(v) for k, v in recorded.result.items() if k in DASHBOARD_KEYS}
+        detail |= {"operation_id": claim.id, "channel": claim.channel}
+        kind = f"{claim.kind}.{recorded.state}"
+        event = self._notifications.event(claim.id, kind, claim.phone_number, detail)
+        published = await self._notifications.publish(event)
+        for message in recorded.messages:
+            await self._notifications.deliver(message)
         if not published:
-            await self._notifications.publish_later(news)
+            await self._notifications.publish_later(event)
+
+
+def _pending(operation_id: str) -> Json:
+    return {"kind": "pending", "operation_id": operation_id}
+
+
+def _result(success: Success | Refused | None, ending: Json) -> Json:
+    if isinstance(success, Success):
+        return {"kind": "success", **success.result}
+    return {key: ending[key] for key in RESULT_KEYS & ending.keys()}
 
 
 def _due_sms(
@@ -226,7 +292,8 @@ def _due_sms(
     """The SMS that the ending itself calls for, or else the one that was promised."""
     if isinstance(success, Success) and success.sms:
         return success.sms
-    if operation.told_pending or operation.reconciling or ending["kind"] == "in_doubt":
+    promised = operation.told_pending or operation.reconciling or operation.state == "in_doubt"
+    if promised or ending["kind"] == "in_doubt":
         return procedure.sms.get(ending.get("code", ""), procedure.sms[ending["kind"]])
     return None
 
@@ -245,6 +312,6 @@ def _audit_entry(operation: Operation, ending: Json) -> AuditEntry:
 def _raise(result: Json) -> NoReturn:
     code = result["code"]
     if code not in REFUSALS:
-        raise StepFailed("a step of the operation failed; see the log for which")
+        raise WorkFailed("the operation met a fault of this service; see the log for which")
     error, words = REFUSALS[code]
     raise error(words)

@@ -2,60 +2,115 @@
 
 from __future__ import annotations
 
-from ussd_engine.platform import audit, customers, subscribers
-from ussd_engine.platform.audit import AuditEntry
-from ussd_engine.platform.database import Database
-from ussd_engine.platform.subscribers import Subscriber
-from ussd_engine.ports import Clock
-from ussd_engine.sealing import KeyRing
-from ussd_engine.services.workflows import Json, Workflows
+from typing import TYPE_CHECKING, Any
 
-WORKFLOW = "subscription.language"
+from ussd_engine.platform import audit, changes, customers, subscribers
+from ussd_engine.platform.operations import operation_id
+from ussd_engine.services.approvals import Kind, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from ussd_engine.platform.changes import StagedChange
+    from ussd_engine.platform.customers import Directory
+    from ussd_engine.platform.database import Database
+    from ussd_engine.platform.subscribers import Subscriber
+    from ussd_engine.ports import Clock
+    from ussd_engine.sealing import KeyRing
+    from ussd_engine.services.approvals import Approvals
+    from ussd_engine.services.policies import Policy
+    from ussd_engine.services.workflows import Json, Workflows
+
+LANGUAGE = "subscription.language"
+"""The action, its workflow and its kind of change."""
 
 
 class Profiles:
     """For active users only: who is not subscribed has no record to see."""
 
-    def __init__(self, database: Database, keys: KeyRing, workflows: Workflows, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyRing,
+        clock: Clock,
+        directory: Directory,
+        policy: Policy,
+        workflows: Workflows,
+        approvals: Approvals,
+    ) -> None:
         self._database = database
         self._keys = keys
-        self._workflows = workflows
         self._clock = clock
+        self._directory = directory
+        self._policy = policy
+        self._workflows = workflows
+        self._approvals = approvals
 
     async def get(self, phone_number: str) -> Subscriber | None:
-        async with self._database.read() as connection:
-            known = await customers.get_customer_by_phone_number(connection, phone_number)
+        """Raises NotAllowed, DatabaseUnavailable."""
+        self._policy.require("subscription.profile")
+
+        def read(connection: Connection) -> Subscriber | None:
+            known = self._directory.by_phone_number(connection, phone_number)
             if known is None or known.user_status != "active":
                 return None
-            return await subscribers.get(connection, known.customer_id)
+            return subscribers.get(connection, known.customer_id)
+
+        return await self._database.read(read)
 
     async def set_language(
         self, workflow_id: str, phone_number: str, language: str, *, wait_s: float
-    ) -> bool | None:
-        """Whether there was a user to change; None when that is not known within `wait_s`."""
+    ) -> str | None:
+        """`changed`, `staged` for staff to decide on, or `not_found`; None when not known within `wait_s`."""
+        self._policy.require(LANGUAGE)
         payload = {"workflow_id": workflow_id, "phone_number": phone_number, "language": language}
-        done = await self._workflows.run(WORKFLOW, workflow_id, payload, wait_s=wait_s)
-        return None if done is None else bool(done["changed"])
+        done = await self._workflows.run(LANGUAGE, workflow_id, payload, wait_s=wait_s)
+        return None if done is None else str(done["kind"])
 
     async def workflow(self, payload: Json) -> Json:
-        """The durable body, registered under `WORKFLOW`."""
-        return await self._workflows.step("set_language", lambda: self._set_language(payload))
+        """The durable body, registered under `LANGUAGE`."""
+        return await self._workflows.insist(
+            lambda: self._database.write(lambda connection: self._set_language(connection, payload))
+        )
 
-    async def _set_language(self, payload: Json) -> Json:
-        async with self._database.write() as connection:
-            known = await customers.get_customer_by_phone_number(connection, payload["phone_number"])
-            if known is None or known.user_id is None or known.user_status != "active":
-                return {"changed": False}
-            if known.language == payload["language"]:
-                return {"changed": True}
-            await subscribers.set_language(connection, known.user_id, payload["language"])
-            entry = AuditEntry(
-                actor="ussd",
-                action="subscription.language",
-                entity="users",
-                entity_id=known.user_id,
-                request_id=payload["workflow_id"],
-                reason=payload["language"],
-            )
-            await audit.append(connection, self._keys, [entry], self._clock.now())
-        return {"changed": True}
+    def _set_language(self, connection: Connection, payload: Json) -> Json:
+        now, wanted = self._clock.now(), payload["language"]
+        change_id = operation_id(payload["workflow_id"])
+        made = changes.find(connection, self._keys, change_id)  # by a run that died before it could tell
+        if made is not None:
+            return {"kind": "changed" if made.state == "approved" else "staged"}
+        known = self._directory.by_phone_number(connection, payload["phone_number"])
+        if known is None or known.user_id is None or known.user_status != "active":
+            return {"kind": "not_found"}
+        if known.language == wanted:
+            return {"kind": "changed"}
+        asked = Request(
+            id=change_id,
+            kind=LANGUAGE,
+            entity="users",
+            entity_id=known.user_id,
+            before={"language": known.language},
+            after={"language": wanted},
+            context={},
+            maker="ussd",
+            maker_reason=None,
+            request_id=payload["workflow_id"],
+        )
+        staged = self._approvals.stage(connection, asked, now)
+        if staged is None:
+            return {"kind": "staged"}
+        audit.append(connection, self._keys, list(staged.audit), now)
+        return {"kind": "changed" if staged.approved else "staged"}
+
+
+def kinds() -> Mapping[str, Kind]:
+    """What approving does to a user's language."""
+    return {LANGUAGE: Kind(_apply)}
+
+
+def _apply(connection: Connection, change: StagedChange, _now: datetime) -> None:
+    language: Any = change.after["language"]
+    customers.set_language(connection, change.entity_id, language)

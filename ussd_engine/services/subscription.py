@@ -1,4 +1,8 @@
-"""Is this caller a subscriber, and how an existing customer of the bank becomes one."""
+"""Is this caller a subscriber, and how an existing customer of the bank becomes one.
+
+Before the date of birth is looked at, the attempt is counted, against the phone number and against the customer, and
+the number itself may be checked. Whatever stands against a registration then, the answer is the same.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,30 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from ussd_engine.errors import BankUnavailable
-from ussd_engine.platform import customers
+from ussd_engine.platform import customers, gate
 from ussd_engine.platform.customers import LIVE, KnownCustomer, Person
-from ussd_engine.platform.operations import Channel, Claim, Operation
+from ussd_engine.platform.operations import Channel, Claim, Kind, Operation
 from ussd_engine.ports import Found, NotFound
-from ussd_engine.services.operations import OperationPending, Procedure, Refused, Success
+from ussd_engine.services.bank import details_cbs, search_cbs
+from ussd_engine.services.operations import FAULT, OperationPending, Procedure, Refused, Success
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
+    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
-    from ussd_engine.ports import CoreBanking, Holder
+    from ussd_engine.ports import Clock, CoreBanking, Holder
+    from ussd_engine.sealing import KeyRing
     from ussd_engine.services.admission import Admission
+    from ussd_engine.services.number_gate import NumberGate
     from ussd_engine.services.operations import Operations
+    from ussd_engine.services.policies import Policy
     from ussd_engine.services.workflows import Json, Workflows
 
+ACTION: Kind = "subscription.register"
 SMS: Mapping[str, str] = {
     "success": "subscription_received",
     "refused": "subscription_failed",
@@ -56,6 +65,7 @@ class RegisterSubscription:
     date_of_birth: date = field(repr=False)
     language: str
     channel: Channel
+    maker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +78,44 @@ class Registered:
 
 
 class Subscriptions:
+    """`limit` is the gate's; `numbers` asks about a phone number before the gate, None where nobody is asked."""
+
     def __init__(
         self,
         database: Database,
+        keys: KeyRing,
+        clock: Clock,
         bank: CoreBanking,
+        directory: Directory,
+        policy: Policy,
+        limit: gate.Limit,
+        numbers: NumberGate | None,
         workflows: Workflows,
         operations: Operations,
         admission: Admission,
     ) -> None:
         self._database = database
+        self._keys = keys
+        self._clock = clock
         self._bank = bank
+        self._directory = directory
+        self._policy = policy
+        self._limit = limit
+        self._numbers = numbers
         self._workflows = workflows
         self._operations = operations
         self._admission = admission
 
     async def check(self, phone_number: str) -> SubscriptionStatus:
-        """Where this phone number stands. Raises BankUnavailable when only the bank could tell."""
-        known, waiting = await customers.standing(self._database, phone_number)
+        """Where this phone number stands. Raises NotAllowed, and BankUnavailable when only the bank could tell."""
+        self._policy.require("subscription.check")
+        standing = await self._directory.standing(self._database, phone_number)
+        known = standing.known
+        if standing.contested:
+            return _status("pending_approval", known)
         if known and known.user_status == "active":
             return _status("subscribed", known)
-        if waiting or (known and known.user_status == "pending"):
+        if standing.unfinished or (known and known.user_status == "pending"):
             return _status("pending_approval", known)
         match await self._bank.search_by_phone(phone_number):
             case Found():
@@ -100,85 +128,123 @@ class Subscriptions:
     ) -> Registered | OperationPending:
         """Register an existing customer of the bank; the same workflow id never registers twice.
 
-        Raises CustomerNotFound, IdentityNotVerified (a wrong date of birth and an absent one look the same),
-        AlreadySubscribed, BankUnavailable.
+        Raises CustomerNotFound, IdentityNotVerified (a wrong date of birth, an absent one and a locked gate look the
+        same), AlreadySubscribed, NotAllowed, BankUnavailable.
         """
+        self._policy.require(ACTION)
         payload = {
             "workflow_id": workflow_id,
             "phone_number": request.phone_number,
             "date_of_birth": request.date_of_birth.isoformat(),
             "language": request.language,
             "channel": request.channel,
+            "maker": request.maker,
         }
-        done = await self._operations.perform(_claim(payload), payload, wait_s=wait_s)
+        done = await self._operations.perform(_claim(payload), wait_s=wait_s)
         if isinstance(done, OperationPending):
             return done
         return Registered(done["customer_id"], done["user_id"], done["change_id"])
 
     async def workflow(self, payload: Json) -> Json:
         """The durable body, registered as `subscription.register`."""
-
-        async def record(
-            connection: AsyncConnection, operation: Operation, ending: Json, now: datetime
-        ) -> Success | Refused:
-            return await self._record(connection, operation, ending, payload["language"], now)
-
         procedure = Procedure(
             claim=_claim(payload),
-            story=lambda: self._story(payload),
-            record=record,
+            story=lambda operation: self._story(operation, payload["date_of_birth"]),
+            fault=FAULT,
+            record=lambda connection, operation, ending, now: self._record(
+                connection, operation, ending, payload, now
+            ),
+            settle=self._settle,
             sms=SMS,
             language=payload["language"],
             values=_sms_values,
         )
         return await self._operations.conduct(procedure)
 
-    async def _story(self, payload: Json) -> Json:
-        phone = payload["phone_number"]
-        if (await self._workflows.step("get_customer_by_phone_number", lambda: self._is_live(phone)))["live"]:
-            return {"kind": "refused", "code": "already_subscribed"}
-        found = await self._workflows.step("customer_search_cbs", lambda: search_cbs(self._bank, phone))
+    async def _story(self, operation: Operation, date_of_birth: str) -> Json:
+        phone = operation.phone_number
+        found = await search_cbs(self._bank, phone)
         match found["kind"]:
             case "unavailable":
                 return {"kind": "failed", "code": "cbs_unavailable"}
             case "not_found":
                 return {"kind": "refused", "code": "customer_not_found"}
-        return await self._workflows.step(
-            "account_details_cbs", lambda: self._verify(found["customer_ref"], payload["date_of_birth"])
+        customer_ref = found["customer_ref"]
+        live = await self._workflows.insist(
+            lambda: self._database.read(lambda c: self._is_live(c, phone, customer_ref))
         )
+        if live:
+            return {"kind": "refused", "code": "already_subscribed"}
+        subjects = self._subjects(phone, customer_ref)
+        reserved = await self._workflows.insist(
+            lambda: self._database.write(
+                lambda c: gate.reserve(c, operation.id, subjects, self._limit, self._clock.now())
+            )
+        )
+        ending = await self._verify(phone, customer_ref, date.fromisoformat(date_of_birth), reserved=reserved)
+        return {**ending, "subjects": subjects}
 
-    async def _is_live(self, phone_number: str) -> Json:
-        async with self._database.read() as connection:
-            known = await customers.get_customer_by_phone_number(connection, phone_number)
-        return {"live": bool(known and known.user_status in LIVE)}
+    def _is_live(self, connection: Connection, phone_number: str, customer_ref: str) -> bool:
+        """Whether the bank's customer has a user here already, under this phone number.
 
-    async def _verify(self, customer_ref: str, date_of_birth: str) -> Json:
-        """The gate: the holder's data leaves this step only when the date of birth is right."""
-        try:
-            holder = await self._bank.account_details(customer_ref)
-        except BankUnavailable:
-            return {"kind": "failed", "code": "cbs_unavailable"}
+        A user under the number that is another customer's is no answer: somebody else has the number now, or had it.
+        """
+        by_ref = customers.by_bank_ref(connection, customer_ref)
+        if by_ref is None or by_ref.user_status not in LIVE:
+            return False
+        by_phone = self._directory.by_phone_number(connection, phone_number)
+        return by_phone is not None and by_phone.customer_id == by_ref.customer_id
+
+    async def _verify(self, phone_number: str, customer_ref: str, born: date, *, reserved: bool) -> Json:
+        """The gate: the holder's data leaves here only when the date of birth is right and the gate is open.
+
+        A locked gate asks and compares as well, so that its answer takes as long. `gate` is what becomes of the
+        attempt that was counted.
+        """
+        holder = await details_cbs(self._bank, customer_ref)
+        if holder is None:
+            return {"kind": "failed", "code": "cbs_unavailable", "gate": "released"}
         if isinstance(holder, NotFound):
-            return {"kind": "refused", "code": "customer_not_found"}
-        if not same_date_of_birth(holder.date_of_birth, date.fromisoformat(date_of_birth)):
-            return {"kind": "refused", "code": "identity_not_verified"}
-        return {"kind": "success", "holder": _holder_fields(holder)}
+            return {"kind": "refused", "code": "customer_not_found", "gate": "released"}
+        against = await self._numbers.refuses(phone_number, holder.since) if self._numbers else None
+        right = same_date_of_birth(holder.date_of_birth, born)
+        refused = {"kind": "refused", "code": "identity_not_verified"}
+        if not reserved:
+            return {**refused, "reason": "gate_locked"}
+        if against is not None:
+            return {**refused, "reason": against, "gate": "released"}
+        if not right:
+            return {**refused, "gate": "failed"}
+        return {"kind": "success", "holder": _holder_fields(holder), "gate": "passed"}
 
-    async def _record(
-        self, connection: AsyncConnection, operation: Operation, ending: Json, language: str, now: datetime
+    def _settle(self, connection: Connection, operation: Operation, ending: Json, now: datetime) -> None:
+        if "gate" in ending:
+            gate.settle(connection, operation.id, ending["subjects"], ending["gate"], now)
+
+    def _subjects(self, phone_number: str, customer_ref: str) -> list[str]:
+        return [
+            self._keys.digest("gate", "phone", phone_number),
+            self._keys.digest("gate", "customer", customer_ref),
+        ]
+
+    def _record(
+        self, connection: Connection, operation: Operation, ending: Json, payload: Json, now: datetime
     ) -> Success | Refused:
         """`register_ussd_customer`: customer and user linked, profile and contact filled from the bank."""
         person = _person(ending["holder"], operation.phone_number)
         # Here and not before: only within the transaction is it certain that nobody else was faster.
-        if await customers.has_live_user(connection, person):
+        if self._is_live(connection, person.phone_number, person.bank_ref):
             return Refused("already_subscribed")
-        admitted = await self._admission.admit(connection, operation, person, language, now)
+        language, maker = payload["language"], str(payload.get("maker", payload["channel"]))
+        admitted = self._admission.admit(connection, operation, person, language, maker, now)
+        if admitted is None:
+            return Refused("already_subscribed")
         result = {
             "customer_id": admitted.customer_id,
             "user_id": admitted.user_id,
             "change_id": admitted.change_id,
         }
-        return Success(result, "subscription_active" if admitted.active else None)
+        return Success(result, "subscription_active" if admitted.active else None, admitted.audit)
 
 
 def same_date_of_birth(held: date | None, given: date) -> bool:
@@ -187,26 +253,14 @@ def same_date_of_birth(held: date | None, given: date) -> bool:
     return hmac.compare_digest(at_bank, given.isoformat().encode()) and held is not None
 
 
-async def search_cbs(bank: CoreBanking, phone_number: str) -> Json:
-    """A step: what the bank knows of the number, as plain data."""
-    try:
-        found = await bank.search_by_phone(phone_number)
-    except BankUnavailable:
-        return {"kind": "unavailable"}
-    match found:
-        case Found(customer_ref):
-            return {"kind": "found", "customer_ref": customer_ref}
-        case NotFound():
-            return {"kind": "not_found"}
-
-
 def _claim(payload: Json) -> Claim:
     return Claim(
-        "subscription.register",
-        payload["phone_number"],
-        payload["workflow_id"],
-        payload["channel"],
-        payload["date_of_birth"],
+        kind=ACTION,
+        phone_number=payload["phone_number"],
+        workflow_id=payload["workflow_id"],
+        channel=payload["channel"],
+        asked=payload["date_of_birth"],
+        request=payload,
     )
 
 
@@ -251,6 +305,7 @@ def _person(fields: Json, phone_number: str) -> Person:
         email=fields["email"],
         account_numbers=tuple(fields["account_numbers"]),
         product=None,
+        kyc_tier=None,
         source="bank",
     )
 

@@ -1,9 +1,9 @@
 """Durable workflows: the only module that knows DBOS.
 
-A workflow is an async function of plain JSON data to plain JSON data. What it does to the world it does in
-steps; each result is stored, and after a crash the workflow runs again from the top with the stored results,
-up to the first step that has none. So a body must do the same again for the same results: no clock and no
-chance outside a step. Refusals are results; a step that fails in a way nobody planned raises StepFailed.
+A workflow is an async function of plain JSON data to plain JSON data. Its input is stored before it begins and its
+result when it has ended; after a crash it runs again from the top. In between nothing is stored here: what a body
+has done stands in the rows of the platform's database, so a body looks there first, and whatever it does must be
+right when it is done twice. (A stored step costs as much as the transaction that records an opening.)
 
 Everything that DBOS stores (inputs, results, errors) is sealed under the key ring: it holds names and dates
 of birth. DBOS keeps one instance per process; `close` removes it, so that tests can start another.
@@ -18,14 +18,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
 import structlog
 from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
 from dbos import Serializer as DbosSerializer
 
-from ussd_engine.errors import UssdError
+from ussd_engine.errors import DatabaseUnavailable, UssdError
 from ussd_engine.logs import describe
 from ussd_engine.platform.wal import use_wal
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Json = dict[str, Any]
 Body = Callable[[Json], Awaitable[Json]]
 
@@ -45,16 +46,16 @@ POLL_S = 0.1
 THREADS = 16
 """For DBOS's own short database calls; SQLite has one writer anyway."""
 DRAIN_S = 5.0
-"""How long `close` lets steps that are under way finish; one that takes longer runs again after the start."""
+"""How long `close` lets bodies come to an end; one that takes longer runs again after the start."""
 STRANDED_AFTER_S = 15
 """How long a workflow may stand without running before it is taken up, and how often that is looked at."""
 _CONTEXT = "dbos"
 
 
-class StepFailed(UssdError):
-    """A step failed in a way that nobody planned. The message names the step and the type, no data."""
+class WorkFailed(UssdError):
+    """A workflow met a fault of the engine's own. The message holds no data."""
 
-    code = "step_failed"
+    code = "work_failed"
 
 
 class SealedJson(DbosSerializer):
@@ -75,7 +76,7 @@ class SealedJson(DbosSerializer):
     def deserialize(self, serialized_data: str) -> Any:
         data = orjson.loads(self._keys.open(serialized_data, _CONTEXT))
         if isinstance(data, dict) and "$error" in data:
-            return StepFailed(data["$error"])
+            return WorkFailed(data["$error"])
         return data
 
 
@@ -95,8 +96,8 @@ class Workflows:
     """Starts, awaits and resumes workflows.
 
     `url` is `sqlite:///file` or `postgresql://...`. `executor_id` is stable, and different for each worker
-    that shares the database: after a restart a worker resumes what it had begun, and only that. `persist` says
-    how often a step of our own database is tried again; it is never given up.
+    that shares the database: after a restart a worker resumes what it had begun. `persist` says how often our own
+    database is tried again; it is never given up.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Workflows:
         self._functions: dict[str, Callable[[Json], Awaitable[Json]]] = {}
         self._runs: dict[str, _Run] = {}
         self._bodies: set[asyncio.Task[Any]] = set()
-        self._sleeping: set[asyncio.Task[Any]] = set()
+        self._pausing: set[asyncio.Task[Any]] = set()
         self._running: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
@@ -149,47 +150,39 @@ class Workflows:
         """As `run`, for a workflow that was started elsewhere. The id must exist."""
         return await self._join(workflow_id, wait_s, lambda run: self._follow(run, workflow_id))
 
-    async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
-        """Run `work` once and keep its result; after a crash it may run a second time."""
+    async def start(self, name: str, workflow_id: str, payload: Json) -> None:
+        """Begin a workflow that nobody waits for; nothing happens when it was begun before."""
+        with SetWorkflowID(workflow_id):
+            await DBOS.start_workflow_async(self._function(name), payload)
 
-        async def guarded() -> Json:
-            try:
-                return await work()
-            except Exception as error:  # noqa: BLE001 - whatever it is, its words must not be stored
-                failure = type(error).__name__
-                log.error(  # noqa: TRY400 - a traceback's message may hold personal data
-                    "workflow_step_failed",
-                    step=name,
-                    workflow_id=DBOS.workflow_id,
-                    **describe(error),
-                )
-                raise StepFailed(f"step '{name}' failed: {failure}") from None
-
-        self._stop_if_closing()
-        return await DBOS.run_step_async({"name": name}, guarded)
-
-    async def persist(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
-        """A step that only touches our own database, tried again until it works, however long that takes."""
+    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Within a workflow: work on our own database, tried again for as long as it does not answer."""
         for delay in chain(self._persist.delays(), repeat(self._persist.max_delay_s)):
             try:
-                return await self.step(name, work)
-            except StepFailed:
-                await self.sleep(delay)
+                return await work()
+            except DatabaseUnavailable as error:
+                log.error("workflow_waits_for_database", workflow_id=DBOS.workflow_id, **describe(error))  # noqa: TRY400 - wordless
+                await self.pause(delay)
         raise AssertionError("the delays never end")
 
     async def exists(self, workflow_id: str) -> bool:
         """Whether a workflow was ever begun under this id."""
         return await DBOS.get_workflow_status_async(workflow_id) is not None
 
-    async def sleep(self, seconds: float) -> None:
-        """Sleep until a stored time: after a crash only what is left of it."""
+    async def is_under_way(self, workflow_id: str) -> bool:
+        """Whether a workflow with this id runs, or waits for a worker to go on with it."""
+        found = await DBOS.get_workflow_status_async(workflow_id)
+        return found is not None and found.status in {"PENDING", "ENQUEUED"}
+
+    async def pause(self, seconds: float) -> None:
+        """Within a workflow: wait. It is not stored, so a body reckons from the times of its rows."""
         self._stop_if_closing()
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._sleeping.add(task)
+        self._pausing.add(task)
         try:
-            await DBOS.sleep_async(seconds)
+            await asyncio.sleep(seconds)
         finally:
-            self._sleeping.discard(task)
+            self._pausing.discard(task)
 
     def announce(self, result: Json) -> None:
         """Tell those who wait for the running workflow in this process; it goes on. The last word counts."""
@@ -199,12 +192,12 @@ class Workflows:
             run.changed.set()
 
     async def close(self) -> None:
-        """Let steps under way finish, stop everything else where it stands, and remove DBOS."""
+        """Let what is under way finish, stop what only waits, and remove DBOS."""
         self._closing = True
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        for task in list(self._sleeping):
+        for task in list(self._pausing):
             task.cancel()
         if self._bodies:
             _, late = await asyncio.wait(self._bodies, timeout=DRAIN_S)
@@ -264,13 +257,15 @@ class Workflows:
         ]
 
     async def _start(self, run: _Run, name: str, workflow_id: str, payload: Json) -> Json:
-        function = cast("Callable[[Json], Coroutine[Any, Any, Json]]", self._functions[name])
         with SetWorkflowID(workflow_id):
-            handle: WorkflowHandleAsync[Json] = await DBOS.start_workflow_async(function, payload)
+            handle: WorkflowHandleAsync[Json] = await DBOS.start_workflow_async(self._function(name), payload)
         run.started = True
         if not run.waiters:
             self._drop(workflow_id, run)
         return await handle.get_result(polling_interval_sec=POLL_S)
+
+    def _function(self, name: str) -> Callable[[Json], Coroutine[Any, Any, Json]]:
+        return cast("Callable[[Json], Coroutine[Any, Any, Json]]", self._functions[name])
 
     async def _follow(self, run: _Run, workflow_id: str) -> Json:
         run.started = True

@@ -97,6 +97,7 @@ class Api:
             date_of_birth=asked.date_of_birth,
             language=asked.language or self.languages[0],
             channel="api",
+            maker="api",
         )
         async with self._attempt(request, "subscription/register", asked) as workflow_id:
             work = self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
@@ -120,6 +121,7 @@ class Api:
             gender=asked.gender,
             product=asked.product,
             channel="api",
+            maker="api",
         )
         async with self._attempt(request, "account/register", asked) as workflow_id:
             work = self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)

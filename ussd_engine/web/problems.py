@@ -24,6 +24,7 @@ from ussd_engine.errors import (
     DatabaseUnavailable,
     IdempotencyKeyReused,
     IdentityNotVerified,
+    NotAllowed,
     Refusal,
     StoreUnavailable,
     UssdError,
@@ -81,6 +82,7 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
         "The bank has a customer with this phone number already; register the subscription.",
     ),
     AccountRejected: (422, "The bank refused to open the account."),
+    NotAllowed: (403, "The policy of the USSD role does not allow this, or no more of it today."),
     IdempotencyKeyReused: (422, "This Idempotency-Key came with another body before; use a new key."),
     BankUnavailable: (
         503,

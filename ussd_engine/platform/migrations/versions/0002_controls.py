@@ -18,7 +18,7 @@ depends_on = None
 def upgrade() -> None:
     _new_tables()
     op.add_column("identities", sa.Column("value_sealed", sa.Text(), nullable=True))
-    op.add_column("accounts", sa.Column("kyc_tier", sa.Integer(), server_default="1", nullable=False))
+    op.add_column("accounts", sa.Column("kyc_tier", sa.Integer(), nullable=True))
     op.add_column("policies", sa.Column("rules", sa.Text(), server_default="{}", nullable=False))
     _operations()
     _staged_changes()

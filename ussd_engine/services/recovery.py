@@ -1,0 +1,109 @@
+"""Operations that need a look: what is in doubt, for staff; and what nobody works on any more, taken up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ussd_engine.errors import Refusal
+from ussd_engine.platform import audit, operations
+from ussd_engine.platform.audit import AuditEntry
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ussd_engine.platform.database import Database
+    from ussd_engine.platform.operations import Operation, State
+    from ussd_engine.ports import Clock
+    from ussd_engine.sealing import KeyRing
+    from ussd_engine.services.workflows import Json, Workflows
+
+log = structlog.get_logger(__name__)
+
+ABANDONED_AFTER = timedelta(minutes=2)
+"""An open operation that is older is looked after: its workflow stands and runs, or was lost with its database."""
+
+
+class OperationNotFound(Refusal):
+    code = "operation_not_found"
+
+
+class OperationFinished(Refusal):
+    """There is nothing to try again."""
+
+    code = "operation_finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """One further try: the workflow that runs it, and what it runs."""
+
+    workflow_id: str
+    kind: str
+    request: Json = field(repr=False)
+
+
+class Recovery:
+    def __init__(self, database: Database, keys: KeyRing, clock: Clock, workflows: Workflows) -> None:
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+        self._workflows = workflows
+
+    async def listed(self, states: tuple[State, ...], limit: int) -> list[Operation]:
+        """Operations in these states, the newest first."""
+        return await self._database.read(lambda c: operations.listed(c, self._keys, states, limit))
+
+    async def get(self, operation_id: str) -> Operation:
+        """Raises OperationNotFound."""
+        return _known(await self._database.read(lambda c: operations.find(c, self._keys, operation_id)))
+
+    async def retry(self, operation_id: str, actor: str, request_id: str) -> Operation:
+        """Take an unfinished operation up again; an opening asks the bank what became of it before anything else.
+
+        Raises OperationNotFound, OperationFinished.
+        """
+        retry = await self._database.write(lambda c: self._retry(c, operation_id, actor, request_id))
+        await self._workflows.start(retry.kind, retry.workflow_id, retry.request)
+        return await self.get(operation_id)
+
+    async def take_up_abandoned(self) -> None:
+        """Begin again what is open and has no workflow that could finish it."""
+        before = self._clock.now() - ABANDONED_AFTER
+        for operation in await self._database.read(lambda c: operations.begun_before(c, self._keys, before)):
+            last = (
+                operation.workflow_id
+                if not operation.retries
+                else _workflow_id(operation.id, operation.retries)
+            )
+            if await self._workflows.is_under_way(last):
+                continue
+            log.warning("operation_abandoned", operation_id=operation.id)
+            await self.retry(operation.id, "recovery", last)
+
+    def _retry(self, connection: Connection, operation_id: str, actor: str, request_id: str) -> Retry:
+        operation = _known(operations.find(connection, self._keys, operation_id))
+        request = operations.request_of(connection, self._keys, operation_id)
+        number = operations.mark_retried(connection, operation_id)
+        if number is None:
+            raise OperationFinished(f"this operation is {operation.state}: there is nothing to try again")
+        if request is None:  # begun under the first schema
+            raise OperationFinished(
+                "what was asked is not known any more: ask the bank by the operation's id"
+            )
+        entry = AuditEntry(actor, "operation.retried", "operations", operation_id, request_id)
+        audit.append(connection, self._keys, [entry], self._clock.now())
+        return Retry(_workflow_id(operation_id, number), operation.kind, request)
+
+
+def _workflow_id(operation_id: str, number: int) -> str:
+    return f"retry:{operation_id}:{number}"
+
+
+def _known(operation: Operation | None) -> Operation:
+    if operation is None:
+        raise OperationNotFound("there is no operation with this id")
+    return operation
