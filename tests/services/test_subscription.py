@@ -21,27 +21,29 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def holder(ref: str, phone: str, born: date | None = BORN) -> Holder:
+def holder(ref: str, phone: str, born: date | None = BORN, national_id: str | None = None) -> Holder:
     return Holder(
         customer_ref=ref,
         first_name="Max",
         last_name="Sample",
         phone_number=phone,
         date_of_birth=born,
-        national_id="NID-1",
+        national_id=national_id or f"NID-{ref}",
         gender="male",
         email="max@sample.example",
         account_numbers=(f"{ref}-1", f"{ref}-2"),
     )
 
 
-def script(parts: Parts, ref: str, phone: str, born: date | None = BORN) -> None:
+def script(
+    parts: Parts, ref: str, phone: str, born: date | None = BORN, national_id: str | None = None
+) -> None:
     parts.bank.scripts[phone] = Script(search=[Found(ref)])
-    parts.bank.scripts[ref] = Script(details=[holder(ref, phone, born)])
+    parts.bank.scripts[ref] = Script(details=[holder(ref, phone, born, national_id)])
 
 
 async def test_an_existing_customer_registers_and_waits_for_approval(parts: Parts) -> None:
-    """The right date of birth links user and customer, fills them from the bank, and stages the user."""
+    """The right date of birth stages customer and user, filled from the bank; nothing is written before approval."""
     phone = "+254700000001"
     assert (await parts.subscriptions.check(phone)).status == "existing_customer"
     with pytest.raises(IdentityNotVerified):
@@ -49,24 +51,32 @@ async def test_an_existing_customer_registers_and_waits_for_approval(parts: Part
     done = await parts.register("right-1", phone, language="sw")
     assert isinstance(done, Registered)
     assert await parts.register("right-1", phone, language="sw") == done
+    assert not await parts.rows("SELECT 1 FROM customers WHERE id = :id", id=done.customer_id)
+    change = await parts.one("SELECT * FROM staged_changes WHERE id = :id", id=done.change_id)
+    assert (change.state, change.maker, change.checker) == ("pending", "api", None)
+    status = await parts.subscriptions.check(phone)
+    assert (status.status, status.subscribed, status.exists_on_cbs) == ("pending_approval", False, True)
+    assert (status.customer_id, status.user_id, status.language) == (done.customer_id, done.user_id, "sw")
+    assert await parts.texts(phone) == []
+    with pytest.raises(AlreadySubscribed):
+        await parts.register("right-2", phone)
+
+    await parts.approvals.approve(done.change_id, 1, "operator:ann", "request-1")
     user = await parts.one(
         "SELECT u.status, u.language, r.name AS role, p.first_name, p.source FROM users u JOIN roles r"
         " ON r.id = u.role_id JOIN profiles p ON p.customer_id = u.customer_id WHERE u.id = :id",
         id=done.user_id,
     )
-    assert tuple(user) == ("pending", "sw", "USSD Role", "Jane", "bank")
-    change = await parts.one("SELECT * FROM staged_changes WHERE id = :id", id=done.change_id)
-    assert (change.state, change.maker, change.checker) == ("pending", "api", None)
+    assert tuple(user) == ("active", "sw", "USSD Role", "Jane", "bank")
     kinds = await parts.rows("SELECT kind FROM contacts WHERE customer_id = :id", id=done.customer_id)
     assert sorted(row.kind for row in kinds) == ["email", "phone"]
     accounts = await parts.rows("SELECT source FROM accounts WHERE customer_id = :id", id=done.customer_id)
     assert [row.source for row in accounts] == ["bank"]
     status = await parts.subscriptions.check(phone)
-    assert (status.status, status.subscribed, status.exists_on_cbs) == ("pending_approval", False, True)
-    assert (status.customer_id, status.user_id) == (done.customer_id, done.user_id)
-    assert await parts.texts(phone) == []
+    assert (status.status, status.customer_id, status.language) == ("subscribed", done.customer_id, "sw")
+    assert "umesajiliwa" in await parts.text_comes(phone)
     with pytest.raises(AlreadySubscribed):
-        await parts.register("right-2", phone)
+        await parts.register("right-3", phone)
 
 
 async def test_wrong_and_absent_birth_dates_are_refused_alike(parts: Parts) -> None:
@@ -153,22 +163,26 @@ async def test_two_phones_of_one_bank_customer_are_one_user(parts: Parts) -> Non
 
 
 async def test_a_number_under_another_phone_type_finds_its_customer(parts: Parts) -> None:
-    """A wallet number belongs to its customer, unless it is somebody's primary phone."""
+    """A further phone number belongs to its customer, unless it is somebody's primary phone."""
     script(parts, "REF-27", "+254711000027")
-    script(parts, "REF-28", "+254711000028")
-    first = await parts.register("wallet-a", "+254711000027")
-    second = await parts.register("wallet-b", "+254711000028")
-    insert = (
+    script(parts, "REF-28", "+254711000028", national_id="NID-28")
+    first, second = await subscribed(parts, "+254711000027"), await subscribed(parts, "+254711000028")
+    insert = text(
         "INSERT INTO identities (id, customer_id, type, value, created_at)"
-        " VALUES (:id, :customer, 'wallet', :value, '2030-01-01 00:00:00')"
+        " VALUES (:id, :customer, 'alternate_phone', :value, '2030-01-01 00:00:00')"
     )
-    async with parts.database.write() as connection:
-        for number in ("+254711000029", "+254711000028"):
-            await connection.execute(
-                text(insert), {"id": f"w{number}", "customer": first.customer_id, "value": number}
-            )
+    for number in ("+254711000029", "+254711000028"):
+        row = {"id": f"w{number}", "customer": first.customer_id, "value": number}
+        await parts.database.write(lambda c, row=row: c.execute(insert, row) and None)
     assert (await parts.subscriptions.check("+254711000029")).customer_id == first.customer_id
     assert (await parts.subscriptions.check("+254711000028")).customer_id == second.customer_id
+
+
+async def subscribed(parts: Parts, phone: str) -> Registered:
+    done = await parts.register(f"subscribe-{phone}", phone)
+    assert isinstance(done, Registered)
+    await parts.approvals.approve(done.change_id, 1, "operator:ann", "request-1")
+    return done
 
 
 @pytest.mark.parametrize("right_first", [True, False])

@@ -157,7 +157,8 @@ async def test_a_body_that_breaks_says_where_and_nothing_personal(
 
     async with launched(tmp_path, work=body) as workflows:
         with capture_logs() as logs:
-            assert await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=15) == {"survived": True}
+            assert await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=0.5) is None
+            assert await workflows.run("work", "w-1", {}, wait_s=15) == {"survived": True}
     assert "test_workflows.py:" in str(next(entry["at"] for entry in logs if "at" in entry))
     assert "Jane" not in str(logs)
     assert b"Jane" not in (tmp_path / "w.db").read_bytes()

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import select, update
 
 from ussd_engine.platform.rows import insert_if_absent
-from ussd_engine.platform.tables import entity_versions, sealed_at, staged_changes
+from ussd_engine.platform.tables import entity_versions, operations, sealed_at, staged_changes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -109,6 +109,19 @@ def waiting_for(connection: Connection, entity: str, entity_id: str) -> list[tup
     table = staged_changes.c
     mine = (table.entity == entity) & (table.entity_id == entity_id) & (table.state == "pending")
     return [tuple(row) for row in connection.execute(select(table.kind, table.id).where(mine))]
+
+
+def admission_of(connection: Connection, keys: KeyRing, phone_number: str) -> StagedChange | None:
+    """The change that waits to make the owner of a phone number a customer, the latest if there are several."""
+    table = staged_changes.c
+    mine = (table.operation_id == operations.c.id) & (operations.c.phone_number == phone_number)
+    row = connection.execute(
+        select(staged_changes)
+        .where(mine & (table.state == "pending") & (table.kind == operations.c.kind))
+        .order_by(table.created_at.desc())
+        .limit(1)
+    ).first()
+    return _change(row, keys) if row else None
 
 
 def overdue(connection: Connection, keys: KeyRing, now: datetime, limit: int) -> list[StagedChange]:

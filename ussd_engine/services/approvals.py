@@ -154,7 +154,12 @@ class Approvals:
                 return None
             return Staged(change.id, approved=False, audit=(staged,))
         approved = replace(
-            change, state="approved", checker=POLICY, reason="approved by policy", decided_at=now
+            change,
+            state="approved",
+            checker=POLICY,
+            reason="approved by policy",
+            decided_at=now,
+            version=change.version + 1,
         )
         if not changes.add(connection, self._keys, approved):
             return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from ussd_engine.platform import customers, gate
+from ussd_engine.platform import changes, customers, gate
 from ussd_engine.platform.customers import LIVE, KnownCustomer, Person
 from ussd_engine.platform.operations import Channel, Claim, Kind, Operation
 from ussd_engine.ports import Found, NotFound
@@ -112,7 +112,7 @@ class Subscriptions:
         standing = await self._directory.standing(self._database, phone_number)
         known = standing.known
         if standing.contested:
-            return _status("pending_approval", known)
+            return await self._database.read(lambda c: self._waiting(c, phone_number, known))
         if known and known.user_status == "active":
             return _status("subscribed", known)
         if standing.unfinished or (known and known.user_status == "pending"):
@@ -122,6 +122,22 @@ class Subscriptions:
                 return SubscriptionStatus("existing_customer", exists_on_cbs=True)
             case NotFound():
                 return SubscriptionStatus("new_customer", exists_on_cbs=False)
+
+    def _waiting(
+        self, connection: Connection, phone_number: str, known: KnownCustomer | None
+    ) -> SubscriptionStatus:
+        """With the customer and the user that the number will have."""
+        change = changes.admission_of(connection, self._keys, phone_number)
+        if change is None or change.entity != "customers":
+            return _status("pending_approval", known)
+        user = change.after["user"]
+        return SubscriptionStatus(
+            "pending_approval",
+            exists_on_cbs=True,
+            language=user["language"],
+            customer_id=change.entity_id,
+            user_id=user["id"],
+        )
 
     async def register(
         self, workflow_id: str, request: RegisterSubscription, *, wait_s: float
