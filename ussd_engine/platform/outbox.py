@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import insert, select, update
 
+from ussd_engine.charset import parts
 from ussd_engine.platform.tables import notifications, sealed_at
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add(connection: Connection, keys: KeyRing, message: Notification, now: datet
             language=message.language,
             phone_sealed=keys.seal(message.phone_number.encode(), _context("phone_sealed", message.id)),
             text_sealed=keys.seal(message.text.encode(), _context("text_sealed", message.id)),
+            parts=parts(message.text),
             state="queued",
             attempts=0,
             created_at=now,
@@ -74,8 +76,12 @@ def mark(
     state: State,
     sender_ref: str | None,
     now: datetime,
+    failure: str | None = None,
 ) -> None:
-    """Note an attempt and where it left the message. A message that was sent stays sent."""
+    """Note an attempt and where it left the message. A message that was sent stays sent.
+
+    `failure` is a code for why the sender did not take it, of at most 128 characters.
+    """
     table = notifications.c
     connection.execute(
         update(notifications)
@@ -84,6 +90,7 @@ def mark(
             state=state,
             attempts=table.attempts + 1,
             sender_ref=sender_ref,
+            failure=failure,
             finished_at=None if state == "queued" else now,
         )
     )
