@@ -16,8 +16,8 @@ from rich.text import Text
 
 from adapters.gateways.africastalking import HOP_HEADER
 from adapters.gateways.form import MEDIA_TYPE
-from ussd_engine.errors import BadCallback
 from ussd_engine.charset import is_gsm7, septets, units
+from ussd_engine.errors import BadCallback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
