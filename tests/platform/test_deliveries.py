@@ -89,7 +89,7 @@ async def test_reports_follow_a_message_to_its_end(database: Database) -> None:
     """On its way, then delivered, with the time of the last report; other messages are left alone."""
     await put_all(database, Message("m-1", sender_ref="ref-1"), Message("m-2", sender_ref="ref-2", age_s=1))
     for delivery in ("pending", "pending", "delivered"):
-        assert await report(database, delivery)  # type: ignore[arg-type]
+        assert await report(database, delivery)
         reported, other = await list_(database)
         assert (reported.delivery, reported.reported_at) == (delivery, LATER)
         assert (other.delivery, other.reported_at) == (None, None)
