@@ -214,6 +214,19 @@ def test_every_finding_is_reported_at_once(tmp_path: Path) -> None:
             "cbs: {timeout_s: 25.0}\n",
             "config.yaml:1:18: error C107 must be shorter than api.answer_deadline_s",
         ),
+        (
+            "sms: {adapter: africastalking, africastalking: {username: u}}\n",
+            "config.yaml:1:48: error C107 sms.adapter africastalking needs sms.africastalking.api_key",
+        ),
+        ("sms: {adapter: smoke}\n", "config.yaml:1:16: error C106 'sms.adapter' must be 'console' or"),
+        (
+            "sms: {africastalking: {base_url: 'http://api.sample.test'}}\n",
+            "config.yaml:1:34: error C106 'sms.africastalking.base_url' must be https://",
+        ),
+        (
+            "sms: {africastalking: {sender_id: 'ACME BANK KENYA'}}\n",
+            "config.yaml:1:35: error C106 'sms.africastalking.sender_id' must match",
+        ),
         ("reconcile: {first_delay_s: 400.0}\n", "config.yaml:1:28: error C107 must not be longer than"),
     ],
 )
@@ -269,6 +282,13 @@ def test_a_variable_does_not_hide_a_broken_section(tmp_path: Path) -> None:
     assert "'server' must be a valid dictionary" in " ".join(
         findings(tmp_path, "server: 5\n", {"USSD__SERVER__PORT": "1"})
     )
+
+
+def test_key_of_the_sms_sender_is_not_shown(tmp_path: Path) -> None:
+    """Whoever sees it sends messages in the bank's name, and at its cost."""
+    settings = load(write(tmp_path, "sms: {africastalking: {api_key: hunter2}}\n"), {})
+    assert "hunter2" not in f"{settings!r} {settings}"
+    assert "hunter2" not in " ".join(findings(tmp_path, "sms: {africastalking: {api_key: 'x hunter2'}}\n"))
 
 
 @pytest.mark.parametrize("key", ["redis.url", "database.url", "workflows.url", "api.key"])

@@ -12,9 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from sqlalchemy import text
 
 from adapters.cbs.sandbox import SandboxBank
@@ -24,6 +25,7 @@ from adapters.gateways import GATEWAYS
 from adapters.sessions.embedded import EmbeddedRedis
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
+from adapters.sms.africastalking import AfricasTalkingSms, parse_report
 from adapters.sms.console import ConsoleSms
 from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import Library, load
@@ -32,7 +34,7 @@ from ussd_engine.platform.database import Database
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
-from ussd_engine.ports import Clock, Events, Gateway, SessionStore
+from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
@@ -45,6 +47,7 @@ from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.callbacks import Callbacks, Network
+from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.notifications import WORKFLOW as SMS_WORKFLOW
@@ -63,6 +66,7 @@ from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
 from ussd_engine.web.health import Check
 from ussd_engine.web.security import load_or_create_api_key
+from ussd_engine.web.sms_reports import reports_route
 
 PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after_s=60.0)
 """For recording what is done already: soon at first, and then every half minute until it is recorded."""
@@ -90,7 +94,7 @@ class Engine:
     program: Program
     callbacks: Callbacks
     gateways: Mapping[str, Gateway]
-    sms: ConsoleSms
+    sms: SmsSender
     api_key: str
     api_key_file: Path | None
     app: web.Application
@@ -128,7 +132,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         # `play` shows the messages itself
         echo = sys.stdout if sys.stdout.isatty() and sessions == "configured" else None
-        bank, sms = _bank(settings, clock), ConsoleSms(data_dir / "sms.sqlite", clock, echo)
+        bank, sms = _bank(settings, clock), _sms(settings, clock, echo)
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
         notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
@@ -208,7 +212,13 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             translations=translations,
         )
         checks: dict[str, Check] = {"sessions": store.ping, "database": lambda: _ping(database)}
-        app = build_app(api=api, gateways=gateways, callbacks=callbacks, checks=checks)
+        app = build_app(
+            api=api,
+            gateways=gateways,
+            callbacks=callbacks,
+            checks=checks,
+            sms_reports=_sms_reports(settings, Deliveries(database, keys, clock)),
+        )
         yield Engine(
             settings=settings,
             program=program,
@@ -239,12 +249,15 @@ async def _stores(
     return store, events
 
 
+def database_url(settings: Settings) -> str:
+    url = settings.database.url.get_secret_value()
+    return f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}" if url == EMBEDDED else url
+
+
 async def _database(
     settings: Settings, keys: KeyRing, clock: Clock, policy: Policy, stack: AsyncExitStack
 ) -> Database:
-    url = settings.database.url.get_secret_value()
-    if url == EMBEDDED:
-        url = f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}"
+    url = database_url(settings)
     await migrate(url, keys)
     database = Database(url)
     stack.push_async_callback(database.close)
@@ -270,6 +283,29 @@ def _bank(settings: Settings, clock: Clock) -> SandboxBank:
         slow_s=sandbox.slow_s,
         approval_s=sandbox.approval_s,
     )
+
+
+def _sms(settings: Settings, clock: Clock, echo: TextIO | None) -> SmsSender:
+    if settings.sms.adapter == "console":
+        return ConsoleSms(settings.data_dir / "sms.sqlite", clock, echo)
+    entry = settings.sms.africastalking
+    if entry.username is None or entry.api_key is None:
+        raise SettingsError("sms.adapter africastalking needs sms.africastalking.username and api_key")
+    return AfricasTalkingSms(
+        base_url=entry.base_url,
+        username=entry.username,
+        api_key=entry.api_key.get_secret_value(),
+        sender_id=entry.sender_id,
+        timeout_s=entry.timeout_s,
+    )
+
+
+def _sms_reports(settings: Settings, deliveries: Deliveries) -> dict[str, Handler]:
+    """The routes of delivery reports by instance name. The console sender has none."""
+    if settings.sms.adapter == "console":
+        return {}
+    route = reports_route(parse_report, deliveries, settings.api.max_body_bytes)
+    return {settings.sms.africastalking.reports_name: route}
 
 
 def _reconcile(settings: Settings) -> Backoff:

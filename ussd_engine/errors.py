@@ -18,6 +18,7 @@
     ├── DatabaseUnavailable      database_unavailable    the platform's database does not answer
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
+    │   └── SmsUncertain         sms_uncertain           it may have accepted: trying again may send it twice
     ├── SmsRejected              sms_rejected            the sender refused for good
     ├── SealBroken               seal_broken             sealed data does not open: another key, place or content
     ├── WorkFailed               work_failed             an operation met a fault of the engine's own
@@ -104,8 +105,20 @@ class SmsUnavailable(UssdError):
     code = "sms_unavailable"
 
 
+class SmsUncertain(SmsUnavailable):
+    """The message went out and no answer tells what became of it: it may be accepted, and sent twice if tried again."""
+
+    code = "sms_uncertain"
+
+
 class SmsRejected(UssdError):
+    """`reason` is the sender's own code, such as InvalidPhoneNumber: it is kept and shown to staff."""
+
     code = "sms_rejected"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the SMS sender refused the message: {reason}")
+        self.reason = reason
 
 
 class Refusal(UssdError):

@@ -238,19 +238,39 @@ class Sms:
 
 @dataclass(frozen=True, slots=True)
 class SmsAccepted:
-    """`sender_ref` is the sender's id of the message, by which delivery reports come back."""
+    """`sender_ref` is the sender's id of the message, by which delivery reports come back; None: it gave none."""
 
-    sender_ref: str
+    sender_ref: str | None
 
 
 class SmsSender(Protocol):
     async def send(self, sms: Sms) -> SmsAccepted:
         """Hand over a message. A sender that knows message ids accepts each once and answers again the same.
 
-        Raises SmsUnavailable when trying again may help and SmsRejected when it will not.
+        Raises SmsUnavailable when it certainly did not accept and trying again may help, and SmsRejected when it
+        will not. SmsUncertain, a SmsUnavailable, is for a sender that does not know ids: the message may have been
+        accepted. The caller then tries again, a few times at the most: that an account is open may be told twice,
+        but a subscriber who is never told opens another one or calls the bank.
         """
 
     async def close(self) -> None: ...
+
+
+Delivery = Literal["pending", "delivered", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """What a sender tells later of a message that it accepted; `failure` is its code for why it was not delivered."""
+
+    sender_ref: str
+    delivery: Delivery
+    failure: str | None = None
+
+
+class ReadReport(Protocol):
+    def __call__(self, body: bytes, content_type: str) -> DeliveryReport:
+        """Read a delivery report; BadCallback names the field when the request is none."""
 
 
 # --- events ---------------------------------------------------------------------------------------------

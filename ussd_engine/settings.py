@@ -161,6 +161,15 @@ def _conflicts(settings: Settings) -> Iterator[tuple[source.Path_, str, str]]:
         )
     if settings.reconcile.first_delay_s > settings.reconcile.max_delay_s:
         yield ("reconcile", "first_delay_s"), "must not be longer than reconcile.max_delay_s", ""
+    if settings.sms.adapter == "africastalking":
+        for key in ("username", "api_key"):
+            if getattr(settings.sms.africastalking, key) is None:
+                message = f"sms.adapter africastalking needs sms.africastalking.{key}"
+                yield (
+                    ("sms", "africastalking", key),
+                    message,
+                    f"set it as USSD__SMS__AFRICASTALKING__{key.upper()}",
+                )
 
 
 def _network_conflicts(

@@ -6,6 +6,7 @@ specification name their source. config.yaml at the root documents every key for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -159,8 +160,26 @@ class Cbs(Section):
     sandbox: Sandbox = Sandbox()
 
 
+def _base_url(value: str) -> str:
+    if re.fullmatch(r"https://[^/?#@\s]+/?|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?/?", value):
+        return value
+    raise ValueError("must be https:// and a host, as the key travels to it; http:// only on this machine")
+
+
+class AfricasTalkingSms(Section):
+    """`sender_id`: at most 11 letters and digits (3GPP TS 23.040 9.1.2.5), or a short code of digits."""
+
+    username: str | None = Field(default=None, min_length=1, max_length=64)
+    api_key: Annotated[SecretStr, AfterValidator(_header_safe)] | None = None
+    sender_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._ -]{1,11}$")
+    base_url: Annotated[str, AfterValidator(_base_url)] = "https://api.africastalking.com"
+    timeout_s: float = Field(default=30.0, gt=0, le=120)
+    reports_name: GatewayName = "africastalking"
+
+
 class SmsSettings(Section):
-    adapter: Literal["console"] = "console"
+    adapter: Literal["console", "africastalking"] = "console"
+    africastalking: AfricasTalkingSms = AfricasTalkingSms()
 
 
 class Approvals(Section):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ussd_engine.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
 from ussd_engine.flow.text import pieces
-from ussd_engine.runtime.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
 from ussd_engine.runtime.render import Navigation, Profile, display, fill, paginate
 
 NAVIGATION = Navigation("0.Back", "00.Home", "98.More", "0.Back")

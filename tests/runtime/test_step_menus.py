@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from tests.runtime.parts import BLANK, NOW, Phone, flow, program_of, typed
+from ussd_engine.charset import septets, units
 from ussd_engine.errors import IllegalMove
-from ussd_engine.runtime.charset import septets, units
 from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.step import Proceed, step
 

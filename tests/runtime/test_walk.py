@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.parts import BLANK, KEYS, NOW, Phone
+from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.flow.loader import load
-from ussd_engine.runtime.charset import is_gsm7, septets, units
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program, Value
 from ussd_engine.runtime.render import Profile

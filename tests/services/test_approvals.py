@@ -84,7 +84,7 @@ async def test_a_rejected_change_stays_with_its_reason(parts: Parts) -> None:
     )
     assert not await parts.rows("SELECT 1 FROM customers WHERE id = :id", id=done.customer_id)
     await eventually(lambda: said(parts, phone, 2))
-    assert "could not approve" in (await parts.texts(phone))[1]
+    assert "could not accept" in (await parts.texts(phone))[1]
     assert (await parts.subscriptions.check(phone)).status == "existing_customer"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.services.parts import SMS_FILE
-from ussd_engine.flow.sms_templates import PLACEHOLDERS, SmsTemplates, parse_templates
+from ussd_engine.charset import cost, parts
+from ussd_engine.flow.sms_templates import PLACEHOLDERS, WIDTHS, SmsTemplates, parse_templates
 from ussd_engine.flow.source import parse, read
 
 GOOD = "sms:\n" + "".join(
@@ -38,6 +39,38 @@ def test_a_value_is_text_and_nothing_more() -> None:
     templates = SmsTemplates({"account_opened": {"en": "Dear {first_name}: {account_number}"}})
     values = {"first_name": "{account_number}\n\rEve", "account_number": "1"}
     assert templates.render("account_opened", "xx", values) == "Dear {account_number} Eve: 1"
+
+
+def test_a_long_name_is_cut_and_a_long_account_number_is_not() -> None:
+    """A name ends at its width, at a whole word's end where one stands there; a number is whole or of no use."""
+    templates = SmsTemplates({"account_opened": {"en": "{first_name}|{account_number}"}})
+    name, number = "Maria Fernanda de los Angeles Guadalupe", "1" * 40
+    shown = templates.render("account_opened", "en", {"first_name": name, "account_number": number})
+    assert shown == f"Maria Fernanda de los Angeles|{number}"
+
+
+@pytest.mark.parametrize("name", ["x", "\u00d1", "{", "\u0219", "\U0001f600"])
+def test_a_cut_name_costs_no_more_than_its_width(name: str) -> None:
+    """Septets count, and units where the name forces UCS-2: the check reckons with that width."""
+    templates = SmsTemplates({"account_rejected": {"en": "{first_name}"}})
+    shown = templates.render("account_rejected", "en", {"first_name": name * 50})
+    assert cost(shown) == WIDTHS["first_name"]
+
+
+def test_the_shipped_texts_take_one_part_with_the_longest_values() -> None:
+    """What the engine comes with is charged as one message each, whoever is told."""
+    templates, _ = parse_templates(read(SMS_FILE))
+    longest = {name: "x" * width for name, width in WIDTHS.items()}
+    for event in PLACEHOLDERS:
+        for language in ("en", "sw"):
+            assert parts(templates.render(event, language, longest)) == 1
+
+
+def test_a_name_outside_gsm7_is_counted_as_it_is() -> None:
+    """The shipped text to a Ștefan is UCS-2, so it takes two parts; to a Ñandù it stays one."""
+    templates, _ = parse_templates(read(SMS_FILE))
+    for name, count in (("\u0218tefan", 2), ("\u00d1and\u00f9", 1)):
+        assert parts(templates.render("account_rejected", "en", {"first_name": name})) == count
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """SMS texts: one per event and language, with the few placeholders that the event can fill.
 
-The file has one key, `sms`: event -> language -> text. Findings have codes S101 to S107.
+The file has one key, `sms`: event -> language -> text. Findings have codes S101 to S109.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ussd_engine.charset import SMS_SEPTETS, SMS_UNITS, cost, outside_gsm7, parts
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.text import unprintable
 
@@ -30,6 +31,14 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
 """Every event that sends an SMS, with what its text may name. A file must have a text for each."""
 
 
+WIDTHS: Mapping[str, int] = {"first_name": 30, "account_number": 34}
+"""What a placeholder may take, in septets (in units where UCS-2 is forced). A name has room for three of usual
+length; an account number for the longest IBAN (ISO 13616)."""
+CUT = frozenset({"first_name"})
+"""What is cut to its width when a text is filled in. Half an account number would be wrong: it stays whole."""
+MAX_PARTS = 2
+"""Each part is charged as a message, and comes by itself: the more there are, the likelier one is late or lost."""
+
 DEFAULT_LANGUAGE = "en"
 """Every event has a text in it, for subscribers whose language has none."""
 
@@ -44,10 +53,21 @@ class SmsTemplates:
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def render(self, event: str, language: str, values: Mapping[str, str]) -> str:
-        """The text in `language`, else in the default language. Values lose their line breaks."""
+        """The text in `language`, else in the default language.
+
+        Values lose their line breaks, and a name what goes beyond its width. So a text takes the parts that its
+        check allowed, unless a value forces UCS-2: `charset.parts` of what comes out is the truth.
+        """
         texts = self.texts[event]
-        clean = {name: " ".join(value.split()) for name, value in values.items()}
-        return texts.get(language, texts[DEFAULT_LANGUAGE]).format_map(clean)
+        fitting = {name: _fitting(name, value) for name, value in values.items()}
+        return texts.get(language, texts[DEFAULT_LANGUAGE]).format_map(fitting)
+
+
+def _fitting(name: str, value: str) -> str:
+    value = " ".join(value.split())
+    while name in CUT and cost(value) > WIDTHS[name]:
+        value = value[:-1].rstrip()
+    return value
 
 
 def parse_templates(source: Source) -> tuple[SmsTemplates, list[Diagnostic]]:
@@ -55,7 +75,8 @@ def parse_templates(source: Source) -> tuple[SmsTemplates, list[Diagnostic]]:
 
     S101 wrong shape, S102 unknown key or event, S103 missing event, S104 missing language (an error for the
     default language, else a warning), S105 unknown placeholder, S106 braces that are no placeholder,
-    S107 a character that no phone shows.
+    S107 a character that no phone shows, S108 more parts than MAX_PARTS (an error when it is sure, a warning when
+    long values make it so), S109 a warning of characters that force UCS-2 on a text that could do without.
     """
     findings = list(source.diagnostics)
     data = source.data if isinstance(source.data, dict) else {}
@@ -105,7 +126,8 @@ def _check_text(source: Source, path: Path_, text: Any, allowed: frozenset[str])
     if not isinstance(text, str) or not text.strip():
         yield source.finding(path, "S101", "must be a text")
         return
-    if sign := unprintable(text):
+    sign = unprintable(text)
+    if sign:
         message = f"holds {sign}, which no phone shows"
         yield source.finding(path, "S107", message, "take it out; '\\n' begins a new line")
     try:
@@ -113,6 +135,18 @@ def _check_text(source: Source, path: Path_, text: Any, allowed: frozenset[str])
     except ValueError:
         yield source.finding(path, "S106", "has a brace without its partner", "write {{ or }} for a brace")
         return
+    wrong = list(_check_slots(source, path, slots, allowed))
+    yield from wrong
+    if not wrong and not sign:
+        yield from _check_width(source, path, text, {str(name) for _, name, _, _ in slots})
+
+
+def _check_slots(
+    source: Source,
+    path: Path_,
+    slots: list[tuple[str, str | None, str | None, str | None]],
+    allowed: frozenset[str],
+) -> Iterator[Diagnostic]:
     for _, name, format_, conversion in slots:
         if format_ or conversion or not (name or "").isidentifier():
             message = f"'{{{name}}}' is no placeholder"
@@ -120,3 +154,21 @@ def _check_text(source: Source, path: Path_, text: Any, allowed: frozenset[str])
         elif name not in allowed:
             hint = did_you_mean(str(name), allowed) or "this text has no placeholders"
             yield source.finding(path, "S105", f"unknown placeholder '{{{name}}}'", hint)
+
+
+def _check_width(source: Source, path: Path_, text: str, names: set[str]) -> Iterator[Diagnostic]:
+    least = parts(text.format_map(dict.fromkeys(names, "")))
+    most = parts(text.format_map({name: "x" * WIDTHS[name] for name in names}))
+    hint = f"make it shorter: at most {MAX_PARTS} parts, as each is charged as a message"
+    if least > MAX_PARTS:
+        yield source.finding(path, "S108", f"takes {least} SMS parts or more", hint)
+    elif most > MAX_PARTS:
+        longest = ", ".join(f"{{{name}}} of {WIDTHS[name]}" for name in sorted(names))
+        yield source.finding(path, "S108", f"takes {most} SMS parts with {longest}", hint, warning=True)
+    outside = outside_gsm7(text)
+    if outside and 2 * len(outside) <= sum(character.isalpha() for character in text):
+        sign = outside[0]
+        shown = f"'{sign}' " if sign.isprintable() else ""
+        message = f"{shown}U+{ord(sign):04X} is not in GSM-7: an SMS then holds {SMS_UNITS} characters"
+        hint = f"with characters of GSM-7 alone it holds {SMS_SEPTETS}"
+        yield source.finding(path, "S109", message, hint, warning=True)

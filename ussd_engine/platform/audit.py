@@ -31,6 +31,10 @@ REASON_LENGTH = 128
 BEGINNING = "0" * 32
 """The hash that the first entry follows."""
 
+_INSERT = insert(audit_log)
+_LOCK_HEAD = select(audit_head.c.seq, audit_head.c.hash).with_for_update()
+_SET_HEAD = update(audit_head)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
@@ -69,8 +73,8 @@ def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at:
         row = _row(keys, entry, at, head.seq + 1)
         head = Head(row["seq"], link(keys, head.hash, row))
         rows.append({**row, "hash": head.hash})
-    connection.execute(insert(audit_log), rows)
-    connection.execute(update(audit_head).values(seq=head.seq, hash=head.hash, seal=_seal_of(keys, head)))
+    connection.execute(_INSERT, rows)
+    connection.execute(_SET_HEAD, {"seq": head.seq, "hash": head.hash, "seal": _seal_of(keys, head)})
 
 
 def head_of(connection: Connection) -> Head:
@@ -142,13 +146,12 @@ def chain_of_old_rows(connection: Connection, keys: KeyRing) -> None:
 
 
 def _locked_head(connection: Connection, keys: KeyRing) -> Head:
-    wanted = select(audit_head.c.seq, audit_head.c.hash).with_for_update()
-    row = connection.execute(wanted).first()
+    row = connection.execute(_LOCK_HEAD).first()
     if row is None:
         first = Head(0, BEGINNING)
         seal = _seal_of(keys, first)
         insert_if_absent(connection, audit_head, id=1, seq=0, hash=BEGINNING, seal=seal)
-        row = connection.execute(wanted).one()
+        row = connection.execute(_LOCK_HEAD).one()
     return Head(*row)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import entity_versions, operations, sealed_at, staged_changes
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from ussd_engine.sealing import KeyRing
+
+_VERSION = select(entity_versions.c.version).where(
+    (entity_versions.c.entity == bindparam("entity"))
+    & (entity_versions.c.entity_id == bindparam("entity_id"))
+)
 
 State = Literal["pending", "approved", "rejected", "expired"]
 
@@ -156,12 +161,7 @@ def decide(
 
 def version_of(connection: Connection, entity: str, entity_id: str) -> int:
     """How often the entity was changed; 0 for one that nobody changed yet."""
-    version = connection.execute(
-        select(entity_versions.c.version).where(
-            (entity_versions.c.entity == entity) & (entity_versions.c.entity_id == entity_id)
-        )
-    ).scalar()
-    return version or 0
+    return connection.execute(_VERSION, {"entity": entity, "entity_id": entity_id}).scalar() or 0
 
 
 def advance(connection: Connection, entity: str, entity_id: str, base_version: int) -> bool:

@@ -13,7 +13,7 @@ from ussd_engine import identity
 from ussd_engine.errors import UssdError
 from ussd_engine.platform.lookup import Lookup
 from ussd_engine.platform.reference import USSD_ROLE_ID
-from ussd_engine.platform.rows import insert_if_absent
+from ussd_engine.platform.rows import insert_all_if_absent, insert_if_absent
 from ussd_engine.platform.tables import (
     UNFINISHED,
     accounts,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LIVE = ("active", "pending")
 """A user in one of these states stands against a further registration."""
+ESSENTIAL = ("phone", "bank_ref")
+"""Identities without which a customer could not be found."""
 CONTESTING = ("account.open", "subscription.register", "identity.move")
 """Kinds of staged change that leave open who a phone number belongs to."""
 
@@ -202,18 +204,20 @@ def _known(wanted: Any) -> Select[Any]:
     )
 
 
-def contested(connection: Connection, keys: KeyRing, customer_id: str, person: Person) -> list[Contested]:
-    """Which identities of the person stand with another customer, whoever that is."""
+def claims(
+    connection: Connection, keys: KeyRing, person: Person
+) -> tuple[KnownCustomer | None, list[Contested]]:
+    """The customer that the person is by the bank's own id, and the person's identities that stand with another."""
     mine = _identities_of(keys, person)
     wanted = or_(
         *((identities.c.type == kind) & (identities.c.value == value) for kind, (value, _) in mine.items())
     )
     rows = connection.execute(
-        select(identities.c.id, identities.c.type, identities.c.customer_id)
-        .where(wanted & (identities.c.customer_id != customer_id))
-        .order_by(identities.c.type)
-    )
-    return [Contested(*row) for row in rows]
+        _known(wanted).add_columns(identities.c.id, identities.c.type).order_by(identities.c.type)
+    ).all()
+    known = next((KnownCustomer(*row[:4]) for row in rows if row.type == "bank_ref"), None)
+    own = known.customer_id if known else None
+    return known, [Contested(row.id, row.type, row.customer_id) for row in rows if row.customer_id != own]
 
 
 def snapshot(connection: Connection, keys: KeyRing, customer_id: str) -> dict[str, Any]:
@@ -250,8 +254,7 @@ def save_person(
     that is the phone number or the bank's own id, without which the customer could not be found.
     """
     insert_if_absent(connection, customers, id=customer_id, created_at=now)
-    for kind, (value, sealed) in _identities_of(keys, person).items():
-        _identify(connection, customer_id, kind, value, sealed, now)
+    _identify(connection, customer_id, _identities_of(keys, person), now)
     _save_profile(connection, keys, customer_id, person, now)
     _save_contact(connection, keys, customer_id, "phone", person.phone_number, now)
     if person.email:
@@ -296,19 +299,29 @@ def _identities_of(keys: KeyRing, person: Person) -> dict[Kind, tuple[str, str |
 
 
 def _identify(
-    connection: Connection, customer_id: str, kind: Kind, value: str, sealed: str | None, now: datetime
+    connection: Connection, customer_id: str, mine: dict[Kind, tuple[str, str | None]], now: datetime
 ) -> None:
-    id_ = _row_id("identities", kind, value)
-    new = {"id": id_, "customer_id": customer_id, "type": kind, "value": value, "value_sealed": sealed}
-    if insert_if_absent(connection, identities, **new, created_at=now) or kind not in ("phone", "bank_ref"):
-        return
-    row_id, holder = connection.execute(
-        select(identities.c.id, identities.c.customer_id).where(
-            (identities.c.type == kind) & (identities.c.value == value)
-        )
-    ).one()
-    if holder != customer_id:
-        raise IdentityTaken(kind, row_id, holder)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": _row_id("identities", kind, value),
+            "customer_id": customer_id,
+            "type": kind,
+            "value": value,
+            "value_sealed": sealed,
+            "created_at": now,
+        }
+        for kind, (value, sealed) in mine.items()
+    ]
+    inserted = insert_all_if_absent(connection, identities, rows)
+    for row in rows:
+        if row["id"] in inserted or row["type"] not in ESSENTIAL:
+            continue
+        there = (identities.c.type == row["type"]) & (identities.c.value == row["value"])
+        row_id, holder = connection.execute(
+            select(identities.c.id, identities.c.customer_id).where(there)
+        ).one()
+        if holder != customer_id:
+            raise IdentityTaken(row["type"], row_id, holder)
 
 
 def _save_profile(

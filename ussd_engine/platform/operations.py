@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import UNFINISHED, operations, sealed_at
@@ -36,6 +36,12 @@ CLAIM_TRIES = 5
 """What stands in the way of a claim can end before it is looked at; five times in a row, something is wrong."""
 _NAMESPACE = UUID("5f0f0d52-8a0c-4f0e-9f34-0c1b4d3f7a61")
 """Ids are derived, not drawn: work that is done twice names the same rows."""
+
+
+_LOCK = select(operations).where(operations.c.id == bindparam("id")).with_for_update()
+_FINISH = update(operations).where(
+    (operations.c.id == bindparam("operation")) & operations.c.state.in_(UNFINISHED)
+)
 
 
 def operation_id(workflow_id: str) -> str:
@@ -139,7 +145,7 @@ def find(connection: Connection, keys: KeyRing, id_: str) -> Operation | None:
 
 def lock(connection: Connection, keys: KeyRing, id_: str) -> Operation:
     """The operation as it stays for the rest of the transaction: no promise slips in before its result."""
-    row = connection.execute(select(operations).where(operations.c.id == id_).with_for_update()).first()
+    row = connection.execute(_LOCK, {"id": id_}).first()
     if row is None:
         raise LookupError(f"operation {id_} does not exist")
     return _operation(row, keys)
@@ -227,11 +233,8 @@ def finish(
     now: datetime,
 ) -> None:
     sealed = keys.seal(orjson.dumps(result), _context("result_sealed", id_))
-    changed = connection.execute(
-        update(operations)
-        .where((operations.c.id == id_) & operations.c.state.in_(UNFINISHED))
-        .values(state=state, result_sealed=sealed, finished_at=now)
-    )
+    values = {"state": state, "result_sealed": sealed, "finished_at": now}
+    changed = connection.execute(_FINISH, {"operation": id_, **values})
     if changed.rowcount != 1:
         raise LookupError(f"operation {id_} is not open")
 

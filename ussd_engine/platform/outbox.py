@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
+from ussd_engine.charset import parts
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import notifications, sealed_at
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
     from ussd_engine.sealing import KeyRing
 
+
+_MARK = (
+    update(notifications)
+    .where((notifications.c.id == bindparam("notification")) & (notifications.c.state != "sent"))
+    .values(attempts=notifications.c.attempts + 1)
+)
 
 State = Literal["queued", "sent", "failed"]
 
@@ -48,6 +55,7 @@ def add(connection: Connection, keys: KeyRing, message: Notification) -> bool:
         language=message.language,
         phone_sealed=keys.seal(message.phone_number.encode(), _context("phone_sealed", message.id)),
         text_sealed=keys.seal(message.text.encode(), _context("text_sealed", message.id)),
+        parts=parts(message.text),
         state=message.state,
         attempts=0,
         created_at=message.created_at,
@@ -77,19 +85,21 @@ def queued_of_changes(connection: Connection, before: datetime) -> list[str]:
     return [row[0] for row in rows]
 
 
-def mark(connection: Connection, id_: str, state: State, sender_ref: str | None, now: datetime) -> None:
-    """Note an attempt and where it left the message. A message that was sent stays sent."""
-    table = notifications.c
-    connection.execute(
-        update(notifications)
-        .where((table.id == id_) & (table.state != "sent"))
-        .values(
-            state=state,
-            attempts=table.attempts + 1,
-            sender_ref=sender_ref,
-            finished_at=None if state == "queued" else now,
-        )
-    )
+def mark(
+    connection: Connection,
+    id_: str,
+    state: State,
+    sender_ref: str | None,
+    now: datetime,
+    failure: str | None = None,
+) -> None:
+    """Note an attempt and where it left the message. A message that was sent stays sent.
+
+    `failure` is a code for why the sender did not take it, of at most 128 characters.
+    """
+    values = {"state": state, "sender_ref": sender_ref, "failure": failure}
+    finished_at = None if state == "queued" else now
+    connection.execute(_MARK, {"notification": id_, **values, "finished_at": finished_at})
 
 
 def _notification(row: Row[Any], keys: KeyRing) -> Notification:

@@ -7,7 +7,7 @@ the wire.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
 from rich.box import ASCII, ROUNDED
 from rich.console import Console
@@ -16,12 +16,13 @@ from rich.text import Text
 
 from adapters.gateways.africastalking import HOP_HEADER
 from adapters.gateways.form import MEDIA_TYPE
+from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.errors import BadCallback
-from ussd_engine.runtime.charset import is_gsm7, septets, units
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from adapters.sms.console import ConsoleSms
     from ussd_engine.bootstrap import Engine
     from ussd_engine.play.handset import Handset
     from ussd_engine.ports import Gateway
@@ -49,6 +50,7 @@ class Player:
 
     def __init__(self, engine: Engine, handset: Handset, out: TextIO, *, interactive: bool) -> None:
         self._engine = engine
+        self._sms = cast("ConsoleSms", engine.sms)  # whatever is configured, `own_data` plays with this one
         self._handset = handset
         self._gateway: Gateway = next(iter(engine.gateways.values()))
         self._interactive = interactive
@@ -61,7 +63,7 @@ class Player:
 
     async def run(self, lines: AsyncIterator[str]) -> None:
         """Dial, then take line after line."""
-        self._read_sms = {sms.message_id for sms in await self._engine.sms.sent()}
+        self._read_sms = {sms.message_id for sms in await self._sms.sent()}
         inbox = asyncio.create_task(self._inbox())
         try:
             self._say("A phone against the sandbox bank. /help shows what can be typed.")
@@ -141,7 +143,7 @@ class Player:
             await self._show_sms()
 
     async def _show_sms(self) -> None:
-        sent = await self._engine.sms.sent()
+        sent = await self._sms.sent()
         for sms in [sms for sms in sent if sms.message_id not in self._read_sms]:
             self._read_sms.add(sms.message_id)
             if self._prompted:

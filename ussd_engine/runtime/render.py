@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ussd_engine.runtime.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
+from ussd_engine.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
 from ussd_engine.runtime.program import Template, Value
 
 

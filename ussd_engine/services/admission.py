@@ -58,10 +58,9 @@ class Admission:
         None when such a change waits for the customer already. Policy approves nothing by which a phone number
         comes to a customer that another one has, or to a customer that was known under another.
         """
-        known = customers.by_bank_ref(connection, person.bank_ref)
+        known, contested = customers.claims(connection, self._keys, person)
         customer_id = known.customer_id if known else customers.customer_id_of(person.bank_ref)
         user_id = (known and known.user_id) or customers.user_id_of(customer_id)
-        contested = customers.contested(connection, self._keys, customer_id, person)
         user = {"id": user_id, "status": "active", "language": language, "channel": operation.channel}
         staged = self._approvals.stage(
             connection,

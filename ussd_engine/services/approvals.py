@@ -82,7 +82,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A change that somebody asks for. See StagedChange for the fields."""
+    """A change that somebody asks for. See StagedChange for the fields; an empty `before` is a new record."""
 
     id: str
     kind: str
@@ -139,7 +139,7 @@ class Approvals:
             kind=asked.kind,
             entity=asked.entity,
             entity_id=asked.entity_id,
-            base_version=changes.version_of(connection, asked.entity, asked.entity_id),
+            base_version=changes.version_of(connection, asked.entity, asked.entity_id) if asked.before else 0,
             before=asked.before,
             after=asked.after,
             context=asked.context,

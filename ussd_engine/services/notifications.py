@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
 
-from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable
+from ussd_engine.errors import SmsRejected, SmsUnavailable, SmsUncertain, StoreUnavailable
 from ussd_engine.logs import describe
 from ussd_engine.phone import mask
 from ussd_engine.platform import outbox
@@ -38,6 +39,10 @@ LEFT_AFTER = timedelta(seconds=30)
 """A message on a decision that waits longer was queued by a process that died before it could begin to send."""
 
 
+UNCERTAIN_ATTEMPTS = 3
+"""Attempts that may have been accepted, after which a message is given up: more of them would be a flood."""
+
+
 @dataclass(frozen=True, slots=True)
 class Addressee:
     """Whom an SMS goes to, in which language, and what its placeholders stand for."""
@@ -45,6 +50,16 @@ class Addressee:
     phone_number: str = field(repr=False)
     language: str
     values: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Where an attempt left a message. `uncertain`: the sender may have taken it. `failure` is a code."""
+
+    state: outbox.State
+    sender_ref: str | None = None
+    failure: str | None = None
+    uncertain: bool = False
 
 
 class Notifications:
@@ -112,37 +127,46 @@ class Notifications:
         return {}
 
     async def deliver(self, message: Notification) -> None:
-        """Within a workflow: hand the SMS to the sender, trying again while it is unavailable."""
-        if await self._attempt(message) != "queued":
-            return
+        """Within a workflow: hand the SMS to the sender, trying again while it is unavailable.
+
+        An attempt of which nobody knows how it went is not repeated often: each may reach the subscriber.
+        """
         spent_s = (self._clock.now() - message.created_at).total_seconds()
-        for delay in self._retry.delays(spent_s):
-            await self._workflows.pause(delay)
-            if await self._attempt(message) != "queued":
+        uncertain = 0
+        for delay in chain((0.0,), self._retry.delays(spent_s)):
+            if delay:
+                await self._workflows.pause(delay)
+            attempt = await self._attempt(message)
+            uncertain += attempt.uncertain
+            if uncertain == UNCERTAIN_ATTEMPTS:
+                await self._mark(message, Attempt("failed", failure="uncertain"))
+                return
+            await self._mark(message, attempt)
+            if attempt.state != "queued":
                 return
         log.error("sms_given_up", notification_id=message.id, sms_event=message.event)
-        await self._mark(message, "failed", None)
+        await self._mark(message, Attempt("failed", failure="given_up"))
 
-    async def _attempt(self, message: Notification) -> outbox.State:
-        state: outbox.State = "sent"
-        sender_ref = None
+    async def _attempt(self, message: Notification) -> Attempt:
         try:
             accepted = await self._sms.send(Sms(message.id, message.phone_number, message.text))
-            sender_ref = accepted.sender_ref
-        except SmsRejected:
-            state = "failed"
+        except SmsRejected as error:
+            return Attempt("failed", failure=error.reason)
+        except SmsUncertain:
+            return Attempt("queued", uncertain=True)
         except SmsUnavailable:
-            state = "queued"
+            return Attempt("queued")
         except Exception as error:  # noqa: BLE001 - an adapter's fault must not end the story of an operation
             log.error("sms_sender_failed", notification_id=message.id, **describe(error))  # noqa: TRY400 - wordless
-            state = "queued"
-        await self._mark(message, state, sender_ref)
-        return state
+            return Attempt("queued", uncertain=True)
+        return Attempt("sent", sender_ref=accepted.sender_ref)
 
-    async def _mark(self, message: Notification, state: outbox.State, sender_ref: str | None) -> None:
-        now = self._clock.now()
+    async def _mark(self, message: Notification, attempt: Attempt) -> None:
+        state, now = attempt.state, self._clock.now()
         await self._workflows.insist(
-            lambda: self._database.write(lambda c: outbox.mark(c, message.id, state, sender_ref, now))
+            lambda: self._database.write(
+                lambda c: outbox.mark(c, message.id, state, attempt.sender_ref, now, attempt.failure)
+            )
         )
         log.info("sms_attempted", notification_id=message.id, sms_event=message.event, state=state)
         if state == "failed":

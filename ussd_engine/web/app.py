@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,6 +17,8 @@ from ussd_engine.web.problems import guarded, unmatched
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiohttp.typedefs import Handler
+
     from ussd_engine.ports import Gateway
     from ussd_engine.services.callbacks import Callbacks
     from ussd_engine.web.api_v1 import Api
@@ -26,15 +29,22 @@ SHUTDOWN_S = 30.0
 
 
 def build_app(
-    *, api: Api, gateways: Mapping[str, Gateway], callbacks: Callbacks, checks: Mapping[str, Check]
+    *,
+    api: Api,
+    gateways: Mapping[str, Gateway],
+    callbacks: Callbacks,
+    checks: Mapping[str, Check],
+    sms_reports: Mapping[str, Handler] = MappingProxyType({}),
 ) -> web.Application:
-    """`gateways` by instance name, which is the path; `checks` are what /readyz asks, by name."""
+    """`gateways` and `sms_reports` by instance name, which is the path; `checks` are what /readyz asks, by name."""
     app = web.Application(client_max_size=api.max_body_bytes)
     for name, gateway in gateways.items():
         # a fixed path per instance: found by one look into a dict, and an unknown name is no route at all
         app.router.add_post(f"/ussd/{name}", callback_route(gateway, callbacks, api.max_body_bytes))
         events = events_route(gateway, callbacks, api.max_body_bytes)
         app.router.add_post(f"/ussd/{name}/events", guarded(events))
+    for name, take_report in sms_reports.items():
+        app.router.add_post(f"/sms/{name}/reports", guarded(take_report))
     app.router.add_post(f"{PREFIX}/subscription/check", guarded(api.check_subscription))
     app.router.add_post(f"{PREFIX}/subscription/register", guarded(api.register_subscription))
     app.router.add_post(f"{PREFIX}/account/register", guarded(api.register_account))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ussd_engine.runtime.charset import BASIC, EXTENSION, is_gsm7, septets, units
+from ussd_engine.charset import BASIC, EXTENSION, cost, is_gsm7, parts, septets, units
 
 
 def test_default_alphabet_has_127_characters() -> None:
@@ -37,11 +37,11 @@ def test_other_characters_force_ucs2(character: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cost"), [("", 0), ("abc", 3), ("中", 1), ("😀", 2), ("a😀b", 4), ("👍🏽", 4)]
+    ("text", "count"), [("", 0), ("abc", 3), ("中", 1), ("😀", 2), ("a😀b", 4), ("👍🏽", 4)]
 )
-def test_units_of_ucs2(text: str, cost: int) -> None:
+def test_units_of_ucs2(text: str, count: int) -> None:
     """A character is one unit of 16 bits, or two beyond the basic plane."""
-    assert units(text) == cost
+    assert units(text) == count
 
 
 @given(st.text())
@@ -55,3 +55,36 @@ def test_septets_are_counted_character_by_character(text: str) -> None:
     """The cost of a text is the sum of its characters'."""
     assert is_gsm7(text)
     assert septets(text) == sum(2 if character in EXTENSION else 1 for character in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("a" * 159 + "€", 2),
+        ("a" * 152 + "€" + "a" * 152, 3),
+        ("中" * 70, 1),
+        ("中" * 71, 2),
+        ("中" * 134, 2),
+        ("中" * 135, 3),
+        ("😀" * 35, 1),
+        ("中" * 66 + "😀" + "中" * 66, 3),
+    ],
+)
+def test_parts_of_an_sms(text: str, count: int) -> None:
+    """160 septets or 70 units alone, 153 or 67 in each part, and no character is torn apart between two."""
+    assert parts(text) == count
+
+
+@given(st.text(alphabet=BASIC + EXTENSION) | st.text())
+def test_parts_hold_the_text(text: str) -> None:
+    """A text that is one part fits into one, and one of several fills all of them but a torn character each."""
+    part, single = (153, 160) if is_gsm7(text) else (67, 70)
+    count = parts(text)
+    assert cost(text) <= single if count == 1 else single < cost(text) <= count * part
+    assert count == 1 or cost(text) > (count - 1) * (part - 1)
