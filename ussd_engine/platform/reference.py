@@ -38,13 +38,18 @@ def check_key_ring(connection: Connection, keys: KeyRing) -> None:
         )
 
 
-def ensure_reference_data(database: Database) -> None:
+async def ensure_reference_data(database: Database) -> None:
     """The role of every subscriber, and the policy that it carries. Any number of processes may call this."""
-    async with database.read() as connection:
-        ready = connection.execute(select(role_policies).where(role_policies.c.role_id == USSD_ROLE_ID))
-        if ready.first():
-            return
-    async with database.write() as connection:
-        insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
-        insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
-        insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)
+    if not await database.read(_is_ready):
+        await database.write(_add)
+
+
+def _is_ready(connection: Connection) -> bool:
+    wanted = select(role_policies).where(role_policies.c.role_id == USSD_ROLE_ID)
+    return connection.execute(wanted).first() is not None
+
+
+def _add(connection: Connection) -> None:
+    insert_if_absent(connection, roles, id=USSD_ROLE_ID, name=USSD_ROLE)
+    insert_if_absent(connection, policies, id=USSD_POLICY_ID, name=USSD_POLICY)
+    insert_if_absent(connection, role_policies, role_id=USSD_ROLE_ID, policy_id=USSD_POLICY_ID)
