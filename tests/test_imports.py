@@ -17,6 +17,7 @@ FILES = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "access": set(),
     "phone": set(),
     "owner_file": set(),
     "logs": {"errors"},
@@ -26,9 +27,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": {"runtime.screen"},
     "settings_model": set(),
     "settings": {"errors", "flow.source", "flow.diagnostic", "settings_model"},
-    "platform": {"errors", "phone", "sealing", "ports", "logs"},
-    "services": {"errors", "phone", "sealing", "logs", "flow", "runtime", "ports", "platform"},
-    "web": {"errors", "phone", "owner_file", "sealing", "logs", "runtime.screen", "ports", "services"},
+    "platform": {"access", "errors", "phone", "sealing", "ports", "logs"},
+    "services": {"access", "errors", "phone", "sealing", "logs", "flow", "runtime", "ports", "platform"},
+    "web": {"access", "errors", "phone", "owner_file", "sealing", "logs", "runtime.screen", "ports", "services"},
     "adapters": {"errors", "phone", "logs", "ports", "runtime.screen"},
 }
 """For each part of the engine, what it may import besides itself; a dotted name means that module alone."""

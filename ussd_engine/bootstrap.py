@@ -41,6 +41,7 @@ from ussd_engine.services.actions import Actions
 from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
+from ussd_engine.services.callers import Callers
 from ussd_engine.services.callbacks import Callbacks, Network
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.notifications import Notifications
@@ -155,7 +156,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         translations = Translations(library)
         api = Api(
-            key=api_key,
+            callers=Callers(database, clock, api_key),
             region=settings.phone.default_region,
             languages=translations.languages,
             max_body_bytes=settings.api.max_body_bytes,

@@ -28,6 +28,8 @@
         ├── CustomerExists       customer_exists
         ├── AccountRejected      rejected
         ├── IdempotencyKeyReused idempotency_key_reused
+        ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
+        ├── UnknownName          unknown_name            no operator, or no key, of this name
         └── UnknownFlow          unknown_flow
 
 Those that one module alone raises and explains stand in that module, the others here.

@@ -17,6 +17,7 @@ from tests.web.parts import (
     BrokenGateway,
     FakeAccounts,
     FakeCallbacks,
+    FakeCallers,
     FakeIdempotencyKeys,
     FakeSubscriptions,
     FakeTranslations,
@@ -125,7 +126,7 @@ def wrong_fields(reply: Reply) -> dict[str, str]:
 async def front() -> AsyncIterator[Front]:
     front = Front()
     api = Api(
-        key=KEY,
+        callers=cast("Any", FakeCallers(KEY)),
         region="KE",
         languages=("en", "sw"),
         max_body_bytes=65536,
