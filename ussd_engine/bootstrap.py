@@ -25,24 +25,21 @@ from adapters.sessions.embedded import EmbeddedRedis
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.console import ConsoleSms
-from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
-from ussd_engine.sealing import KeyRing, load_or_create
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
 from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
-from ussd_engine.services.callers import Callers
 from ussd_engine.services.callbacks import Callbacks, Network
+from ussd_engine.services.callers import Callers
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.opening import Opening
@@ -54,6 +51,7 @@ from ussd_engine.services.translations import Translations
 from ussd_engine.services.workflows import Workflows
 from ussd_engine.settings import Settings
 from ussd_engine.settings_model import EMBEDDED
+from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
 from ussd_engine.web.health import Check
@@ -104,13 +102,11 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
     """Start everything, and stop it at the end of the block."""
     library, program = load_flows(settings)
     data_dir = settings.data_dir
-    if set("?%") & set(str(data_dir)):
-        raise SettingsError(f"data_dir: {data_dir} holds '?' or '%', which an address cannot; choose another")
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys, clock = load_or_create(settings.key_file), SystemClock()
+    keys, clock = prepare(settings), SystemClock()
     async with AsyncExitStack() as stack:
         store, events = await _stores(settings, sessions, clock, stack)
-        database = await _database(settings, keys, stack)
+        database = await stack.enter_async_context(open_database(settings, keys))
+        await ensure_reference_data(database)
         workflows = Workflows(
             _workflows_url(settings),
             keys,
@@ -197,17 +193,6 @@ async def _stores(
     events = RedisEvents(url, timeout_s=settings.redis.timeout_s)
     stack.push_async_callback(events.close)
     return store, events
-
-
-async def _database(settings: Settings, keys: KeyRing, stack: AsyncExitStack) -> Database:
-    url = settings.database.url.get_secret_value()
-    if url == EMBEDDED:
-        url = f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}"
-    await migrate(url, keys)
-    database = Database(url)
-    stack.push_async_callback(database.close)
-    await ensure_reference_data(database)
-    return database
 
 
 async def _ping(database: Database) -> None:

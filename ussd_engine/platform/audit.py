@@ -36,6 +36,12 @@ PAGE_ROWS = 1_000
 MOST_SUSPECTS = 50
 """Up to here, entries that do not fit are told apart, which takes the third power of their number."""
 
+_COLUMNS = tuple(
+    type_coerce(column, String).label(column.name) if column is audit_log.c.at else column
+    for column in audit_log.c
+)
+"""For reading what may have been changed: SQLite takes anything for a time, which then comes out as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
@@ -63,6 +69,23 @@ class Head:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry as it stands in the log. `at` is None when it was changed to what is no time."""
+
+    seq: int
+    id: str
+    at: datetime | None
+    actor: str
+    action: str
+    entity: str
+    entity_id: str
+    request_id: str
+    reason: str | None
+    before_sealed: str | None = field(repr=False)
+    after_sealed: str | None = field(repr=False)
+
+
 def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at: datetime) -> None:
     """Append within the caller's transaction, best as the last thing it does.
 
@@ -85,6 +108,28 @@ def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at:
 def head_of(connection: Connection) -> Head:
     row = connection.execute(select(audit_head.c.seq, audit_head.c.hash)).first()
     return Head(*row) if row else Head(0, BEGINNING)
+
+
+def last_entries(connection: Connection, count: int, entity_id: str | None = None) -> list[Recorded]:
+    """The last entries, the newest at the end; those of one record if asked."""
+    wanted = select(*_COLUMNS).order_by(audit_log.c.seq.desc()).limit(count)
+    if entity_id is not None:
+        wanted = wanted.where(audit_log.c.entity_id == entity_id)
+    rows = connection.execute(wanted).mappings().all()
+    return [
+        Recorded(**{name: row[name] for name in row if name != "hash"} | {"at": _time(row["at"])})
+        for row in reversed(rows)
+    ]
+
+
+def open_values(keys: KeyRing, entry: Recorded) -> dict[str, Any]:
+    """What stood there `before` and `after`, as far as the entry has it. Raises SealBroken."""
+    sealed = {"before": entry.before_sealed, "after": entry.after_sealed}
+    return {
+        name: orjson.loads(keys.open(value, sealed_at("audit_log", f"{name}_sealed", entry.id)))
+        for name, value in sealed.items()
+        if value is not None
+    }
 
 
 def verify(connection: Connection, keys: KeyRing, noted: Head | None = None) -> Iterator[str]:
@@ -122,12 +167,8 @@ class Suspect:
 
 
 def _rows(connection: Connection) -> Iterator[Row[Any]]:
-    """The log in its order. On SQLite a column takes anything, so a time may come out as the text that it is."""
-    columns = [
-        type_coerce(column, String).label(column.name) if column is audit_log.c.at else column
-        for column in audit_log.c
-    ]
-    page = select(*columns).order_by(audit_log.c.seq).limit(PAGE_ROWS)
+    """The log in its order."""
+    page = select(*_COLUMNS).order_by(audit_log.c.seq).limit(PAGE_ROWS)
     rows = connection.execute(page).all()
     while rows:
         yield from rows
@@ -155,14 +196,17 @@ def _explained(keys: KeyRing, suspects: list[Suspect]) -> Iterator[str]:
 
 
 def _place(keys: KeyRing, suspect: Suspect, suspects: list[Suspect]) -> int | None:
-    """Where the entry stood when its hash was made, as far as the hashes of the others can tell. None: nowhere."""
+    """Where the entry stood when its hash was made, as far as the hashes of the others can tell. None: nowhere.
+
+    One place further on is where it was if an earlier entry was removed and the gap closed.
+    """
     before = {
         hash_ for other in suspects for hash_ in (other.previous, other.row.hash, other.true_hash) if hash_
     }
     return next(
         (
             seq
-            for seq in (suspect.row.seq, *(other.row.seq for other in suspects))
+            for seq in (suspect.row.seq, suspect.row.seq + 1, *(other.row.seq for other in suspects))
             for previous in before
             if _link_or_none(keys, previous, suspect.row, seq) == suspect.row.hash
         ),
