@@ -184,7 +184,7 @@ def _explained(keys: KeyRing, suspects: list[Suspect]) -> Iterator[str]:
             " were changed, or stand in others' places"
         )
         return
-    unproven = 0
+    unproven: int | None = None
     for suspect in suspects:
         row, place = suspect.row, _place(keys, suspect, suspects)
         if place is None:
