@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ussd_engine.access import CONFIGURED_KEY_SCOPES, Principal
+from ussd_engine.access import CONFIGURED_KEY_SCOPES, Principal, Scope
 from ussd_engine.errors import BadCallback, IdempotencyKeyReused
 from ussd_engine.ports import Answer, Callback, EndReport
 from ussd_engine.runtime.screen import Screen
@@ -37,12 +37,13 @@ class FixedClock:
 
 @dataclass
 class FakeCallers:
-    """One key, which opens every JSON route."""
+    """One key, which opens every JSON route until a test takes a scope away."""
 
     key: str
+    scopes: frozenset[Scope] = CONFIGURED_KEY_SCOPES
 
     async def of_key(self, key: str) -> Principal | None:
-        return Principal("api", CONFIGURED_KEY_SCOPES) if key == self.key else None
+        return Principal("api", self.scopes) if key == self.key else None
 
 
 @dataclass

@@ -98,9 +98,8 @@ def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at:
         head = Head(row["seq"], link(keys, head.hash, row))
         rows.append({**row, "hash": head.hash})
     connection.execute(insert(audit_log), rows)
-    if seal == _seal_of(
-        keys, former
-    ):  # else somebody changed the head, which a good seal would hide from now on
+    # A head that somebody changed gets no good seal, which would hide it from now on.
+    if seal == _seal_of(keys, former):
         seal = _seal_of(keys, head)
     connection.execute(update(audit_head).values(seq=head.seq, hash=head.hash, seal=seal))
 
