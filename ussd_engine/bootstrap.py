@@ -32,13 +32,11 @@ from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.gate import Limit
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.render import Profile
-from ussd_engine.sealing import KeyRing, load_or_create
 from ussd_engine.services import admission, profile
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
@@ -47,6 +45,7 @@ from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.callbacks import Callbacks, Network
+from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.maintenance import maintained
@@ -62,6 +61,7 @@ from ussd_engine.services.translations import Translations
 from ussd_engine.services.workflows import Workflows
 from ussd_engine.settings import Settings
 from ussd_engine.settings_model import EMBEDDED
+from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
 from ussd_engine.web.health import Check
@@ -113,16 +113,14 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
     """Start everything, and stop it at the end of the block."""
     library, program = load_flows(settings)
     data_dir = settings.data_dir
-    if set("?%") & set(str(data_dir)):
-        raise SettingsError(f"data_dir: {data_dir} holds '?' or '%', which an address cannot; choose another")
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys, clock = load_or_create(settings.key_file), SystemClock()
+    keys, clock = prepare(settings), SystemClock()
     async with AsyncExitStack() as stack:
         store, events = await _stores(settings, sessions, clock, stack)
         policy = Policy(
             frozenset(settings.policy.actions), settings.policy.kyc_tier, settings.policy.openings_per_day
         )
-        database = await _database(settings, keys, clock, policy, stack)
+        database = await stack.enter_async_context(open_database(settings, keys))
+        await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
         workflows = Workflows(
             _workflows_url(settings),
             keys,
@@ -200,7 +198,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         translations = Translations(library)
         api = Api(
-            key=api_key,
+            callers=Callers(database, clock, api_key),
             region=settings.phone.default_region,
             languages=translations.languages,
             max_body_bytes=settings.api.max_body_bytes,
@@ -247,22 +245,6 @@ async def _stores(
     events = RedisEvents(url, timeout_s=settings.redis.timeout_s)
     stack.push_async_callback(events.close)
     return store, events
-
-
-def database_url(settings: Settings) -> str:
-    url = settings.database.url.get_secret_value()
-    return f"sqlite+aiosqlite:///{settings.data_dir / 'platform.sqlite'}" if url == EMBEDDED else url
-
-
-async def _database(
-    settings: Settings, keys: KeyRing, clock: Clock, policy: Policy, stack: AsyncExitStack
-) -> Database:
-    url = database_url(settings)
-    await migrate(url, keys)
-    database = Database(url)
-    stack.push_async_callback(database.close)
-    await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
-    return database
 
 
 async def _ping(database: Database) -> None:

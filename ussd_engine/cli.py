@@ -5,28 +5,23 @@ Each command imports what it needs when it runs, so that `check` and `--version`
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ussd_engine import sms_commands
+from ussd_engine import console, sms_commands
+from ussd_engine.audit_commands import audit
+from ussd_engine.console import Config
 from ussd_engine.errors import FlowError, UssdError
+from ussd_engine.staff_commands import key, operator
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
     from ussd_engine.flow.diagnostic import Diagnostic
-    from ussd_engine.settings import Settings
-
-CONFIG = Path("config.yaml")
-FINDINGS = 1
-COULD_NOT_RUN = 2
-OWNER_ALONE = 0o077
-"""Files of the engine hold personal data and keys: whoever runs it may read them, nobody else."""
 
 app = typer.Typer(
     name="ussd",
@@ -38,13 +33,8 @@ app = typer.Typer(
 )
 app.add_typer(sms_commands.app, name="sms")
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help="The settings file. Without it: config.yaml in the current folder, else the defaults.",
-        show_default=False,
-    ),
-]
+for group in (operator, key, audit):
+    app.add_typer(group)
 
 
 def main() -> None:
@@ -84,7 +74,7 @@ def serve(
     Brings the database up to date first. What is under way when the end comes is answered before it ends.
     """
     try:
-        settings = _settings(config)
+        settings = console.read_settings(config)
         listen = {
             "host": host or settings.server.host,
             "port": settings.server.port if port is None else port,
@@ -93,9 +83,9 @@ def serve(
 
         from ussd_engine.serving import serve as run  # noqa: PLC0415 - see the module
 
-        _run(run(settings.model_copy(update={"server": server}), sys.stdout, config))
+        console.run(run(settings.model_copy(update={"server": server}), sys.stdout, config))
     except UssdError as error:
-        _fail("serve", error)
+        console.fail("serve", error)
 
 
 @app.command()
@@ -120,9 +110,9 @@ def check(
         library = load(path, SPECS)
     except InvalidFlows as error:
         _report(error.diagnostics, form, _count(error.diagnostics))
-        raise typer.Exit(FINDINGS) from None
+        raise typer.Exit(console.FINDINGS) from None
     except FlowError as error:
-        _fail("check", error)
+        console.fail("check", error)
     from ussd_engine.runtime.compiler import compile_library  # noqa: PLC0415
     from ussd_engine.settings_model import Phone  # noqa: PLC0415
 
@@ -148,31 +138,14 @@ def play(
     Keeps its own data in data_dir/play, so nothing that the service holds is touched. Type /help there.
     """
     try:
-        settings = _settings(config)
+        settings = console.read_settings(config)
 
         from ussd_engine.play import Handset  # noqa: PLC0415 - see the module
         from ussd_engine.play import play as run  # noqa: PLC0415
 
-        _run(run(settings, Handset(phone, network, code), sys.stdin, sys.stdout))
+        console.run(run(settings, Handset(phone, network, code), sys.stdin, sys.stdout))
     except UssdError as error:
-        _fail("play", error)
-
-
-def _settings(config: Path | None) -> Settings:
-    from ussd_engine.settings import load  # noqa: PLC0415 - see the module
-
-    return load(config or (CONFIG if CONFIG.exists() else None), os.environ)
-
-
-def _run(main: Coroutine[None, None, None]) -> None:
-    import asyncio  # noqa: PLC0415 - see the module
-
-    import uvloop  # noqa: PLC0415
-
-    os.umask(OWNER_ALONE)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+        console.fail("play", error)
 
 
 def _report(diagnostics: Sequence[Diagnostic], form: str, summary: str) -> None:
@@ -197,8 +170,3 @@ def _count(diagnostics: Sequence[Diagnostic]) -> str:
 
 def _some(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _fail(command: str, error: UssdError) -> NoReturn:
-    typer.echo(f"ussd {command} could not run:\n{error}", err=True)
-    raise typer.Exit(COULD_NOT_RUN) from None

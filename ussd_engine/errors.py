@@ -31,6 +31,8 @@
         ├── AccountRejected      rejected
         ├── NotAllowed           not_allowed
         ├── IdempotencyKeyReused idempotency_key_reused
+        ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
+        ├── UnknownName          unknown_name            no operator, or no key, of this name
         ├── UnknownFlow          unknown_flow
         ├── ChangeNotFound       change_not_found
         ├── ChangeDecided        change_decided

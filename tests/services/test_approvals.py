@@ -163,7 +163,7 @@ async def test_what_nobody_decides_on_expires_and_is_told(parts: Parts) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
     mine = staged_changes.c.id == done.change_id
     await parts.database.write(
-        lambda c: c.execute(update(staged_changes).where(mine).values(expires_at=past)) and None
+        lambda c: c.execute(update(staged_changes).where(mine).values(expires_at=past))
     )
     with pytest.raises(ChangeExpired):
         await parts.approvals.approve(done.change_id, 1, "operator:ann", "request-1")
@@ -233,7 +233,7 @@ async def test_the_audit_log_only_grows_and_its_chain_holds(parts: Parts) -> Non
     await parts.open("audit", "+254711000034")
     for statement in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log"):
         with pytest.raises(IntegrityError, match="append-only"):
-            await parts.database.write(lambda c, sql=statement: c.execute(text(sql)) and None)
+            await parts.database.write(partial(run_sql, sql=statement))
     assert await parts.database.read(lambda c: list(verify(c, KEYS))) == []
 
 

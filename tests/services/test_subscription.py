@@ -173,7 +173,7 @@ async def test_a_number_under_another_phone_type_finds_its_customer(parts: Parts
     )
     for number in ("+254711000029", "+254711000028"):
         row = {"id": f"w{number}", "customer": first.customer_id, "value": number}
-        await parts.database.write(lambda c, row=row: c.execute(insert, row) and None)
+        await parts.database.write(partial(put, insert=insert, row=row))
     assert (await parts.subscriptions.check("+254711000029")).customer_id == first.customer_id
     assert (await parts.subscriptions.check("+254711000028")).customer_id == second.customer_id
 

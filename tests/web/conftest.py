@@ -17,6 +17,7 @@ from tests.web.parts import (
     BrokenGateway,
     FakeAccounts,
     FakeCallbacks,
+    FakeCallers,
     FakeIdempotencyKeys,
     FakeSubscriptions,
     FakeTranslations,
@@ -48,6 +49,7 @@ class Reply:
 class Front:
     """The running front: `post` talks to it, the fakes behind it are at hand."""
 
+    callers: FakeCallers = field(default_factory=lambda: FakeCallers(KEY))
     subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     idempotency: FakeIdempotencyKeys = field(default_factory=FakeIdempotencyKeys)
@@ -125,7 +127,7 @@ def wrong_fields(reply: Reply) -> dict[str, str]:
 async def front() -> AsyncIterator[Front]:
     front = Front()
     api = Api(
-        key=KEY,
+        callers=cast("Any", front.callers),
         region="KE",
         languages=("en", "sw"),
         max_body_bytes=65536,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from ussd_engine.access import CONFIGURED_KEY_SCOPES, Principal, Scope
 from ussd_engine.errors import BadCallback, IdempotencyKeyReused
 from ussd_engine.ports import Answer, Callback, EndReport
 from ussd_engine.runtime.screen import Screen
@@ -32,6 +33,17 @@ class FixedClock:
 
     def monotonic(self) -> float:
         return 0.0
+
+
+@dataclass
+class FakeCallers:
+    """One key, which opens every JSON route until a test takes a scope away."""
+
+    key: str
+    scopes: frozenset[Scope] = CONFIGURED_KEY_SCOPES
+
+    async def of_key(self, key: str) -> Principal | None:
+        return Principal("api", self.scopes) if key == self.key else None
 
 
 @dataclass

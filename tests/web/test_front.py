@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.web.conftest import KEY, problem
+from ussd_engine.access import Scope
 from ussd_engine.web import reading
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.problems import CONTENT_TYPE
@@ -36,6 +37,24 @@ async def test_without_the_key_nothing_is_answered(front: Front, route: str, hea
     reply = await front.api(route, raw=b"not even JSON", Authorization=header, Content_Type="text/plain")
     assert problem(reply) == (401, "unauthorized")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("route", "scope"),
+    [
+        ("/subscription/check", Scope.SUBSCRIPTION),
+        ("/subscription/register", Scope.SUBSCRIPTION),
+        ("/account/register", Scope.ACCOUNT),
+        ("/translations/fetch", Scope.TRANSLATIONS),
+    ],
+)
+async def test_a_key_without_the_scope_of_a_route_is_forbidden(
+    front: Front, route: str, scope: Scope
+) -> None:
+    """Whatever else the key opens, and before anything else is looked at."""
+    front.callers.scopes = frozenset(Scope) - {scope}
+    reply = await front.api(route, raw=b"not even JSON", Content_Type="text/plain")
+    assert problem(reply) == (403, "forbidden")
 
 
 async def test_the_scheme_is_read_in_any_case(front: Front) -> None:

@@ -2,27 +2,28 @@
 
 It only ever grows, which a trigger keeps, and it is a chain: the hash of an entry covers the entry and the hash of
 the one before it, under the key of digests, so that nobody can write the log anew who has the database alone. The
-head is a row of its own with a seal, so that entries cut off the end are missed as well.
+head is a row of its own with a seal, so that entries cut off the end are missed as well. What this cannot tell is a
+whole database that was put back to an earlier day; a head that was noted elsewhere can.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import String, insert, select, text, type_coerce, update
 
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import UtcDateTime, audit_head, audit_log, sealed_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from ussd_engine.sealing import KeyRing
 
@@ -30,9 +31,18 @@ REASON_LENGTH = 128
 """As wide as the column; a bank's own code may be of any length."""
 BEGINNING = "0" * 32
 """The hash that the first entry follows."""
+PAGE_ROWS = 1_000
+"""The log is read in pages, as it grows for years."""
+MOST_SUSPECTS = 50
+"""Up to here, entries that do not fit are told apart, which takes the third power of their number."""
 
+_COLUMNS = tuple(
+    type_coerce(column, String).label(column.name) if column is audit_log.c.at else column
+    for column in audit_log.c
+)
+"""For reading what may have been changed: SQLite takes anything for a time, which then comes out as it is."""
 _INSERT = insert(audit_log)
-_LOCK_HEAD = select(audit_head.c.seq, audit_head.c.hash).with_for_update()
+_LOCK_HEAD = select(audit_head.c.seq, audit_head.c.hash, audit_head.c.seal).with_for_update()
 _SET_HEAD = update(audit_head)
 
 
@@ -62,19 +72,39 @@ class Head:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry as it stands in the log. `at` is None when it was changed to what is no time."""
+
+    seq: int
+    id: str
+    at: datetime | None
+    actor: str
+    action: str
+    entity: str
+    entity_id: str
+    request_id: str
+    reason: str | None
+    before_sealed: str | None = field(repr=False)
+    after_sealed: str | None = field(repr=False)
+
+
 def append(connection: Connection, keys: KeyRing, entries: list[AuditEntry], at: datetime) -> None:
     """Append within the caller's transaction, best as the last thing it does.
 
     From here to its end, other transactions that append wait.
     """
-    head = _locked_head(connection, keys)
-    rows = []
+    former, seal = _locked_head(connection)
+    head, rows = former, []
     for entry in entries:
         row = _row(keys, entry, at, head.seq + 1)
         head = Head(row["seq"], link(keys, head.hash, row))
         rows.append({**row, "hash": head.hash})
     connection.execute(_INSERT, rows)
-    connection.execute(_SET_HEAD, {"seq": head.seq, "hash": head.hash, "seal": _seal_of(keys, head)})
+    # A head that somebody changed gets no good seal, which would hide it from now on.
+    if seal == _seal_of(keys, former):
+        seal = _seal_of(keys, head)
+    connection.execute(_SET_HEAD, {"seq": head.seq, "hash": head.hash, "seal": seal})
 
 
 def head_of(connection: Connection) -> Head:
@@ -82,39 +112,159 @@ def head_of(connection: Connection) -> Head:
     return Head(*row) if row else Head(0, BEGINNING)
 
 
-def verify(connection: Connection, keys: KeyRing) -> Iterator[str]:
-    """What is wrong with the log, each finding a sentence that names the entry. Nothing when all is well."""
-    expected, previous = 1, BEGINNING
-    for row in connection.execute(select(audit_log).order_by(audit_log.c.seq)):
-        stored = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for the row as a mapping
-        seq, hash_ = stored["seq"], stored.pop("hash")
-        if seq != expected:
-            missing = (
-                f"entry {expected} is" if seq == expected + 1 else f"entries {expected} to {seq - 1} are"
-            )
-            yield f"{missing} missing"
-        elif link(keys, previous, stored) != hash_:
-            yield f"entry {seq} (id {stored['id']}, {stored['action']}) was changed, or stands in another's place"
-        expected, previous = seq + 1, hash_
-    yield from _verify_head(connection, keys, Head(expected - 1, previous))
+def last_entries(connection: Connection, count: int, entity_id: str | None = None) -> list[Recorded]:
+    """The last entries, the newest at the end; those of one record if asked."""
+    wanted = select(*_COLUMNS).order_by(audit_log.c.seq.desc()).limit(count)
+    if entity_id is not None:
+        wanted = wanted.where(audit_log.c.entity_id == entity_id)
+    rows = connection.execute(wanted).mappings().all()
+    return [
+        Recorded(**{name: row[name] for name in row if name != "hash"} | {"at": _time(row["at"])})
+        for row in reversed(rows)
+    ]
+
+
+def open_values(keys: KeyRing, entry: Recorded) -> dict[str, Any]:
+    """What stood there `before` and `after`, as far as the entry has it. Raises SealBroken."""
+    sealed = {"before": entry.before_sealed, "after": entry.after_sealed}
+    return {
+        name: orjson.loads(keys.open(value, sealed_at("audit_log", f"{name}_sealed", entry.id)))
+        for name, value in sealed.items()
+        if value is not None
+    }
+
+
+def verify(connection: Connection, keys: KeyRing, noted: Head | None = None) -> Iterator[str]:
+    """What is wrong with the log, each finding a sentence that names the entry. Nothing when all is well.
+
+    The first thing that a transaction does. `noted` is a head of former times, kept elsewhere.
+    """
+    if connection.dialect.name == "postgresql":  # what is appended meanwhile is in all statements or in none
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    last = Head(0, BEGINNING)
+    suspects: list[Suspect] = []
+    for row in _rows(connection):
+        expected = last.seq + 1
+        if not isinstance(row.seq, int) or row.seq < expected:  # SQLite takes text for a number as well
+            yield f"{told(row)} was put in outside the numbers of the log"
+            continue
+        if row.seq > expected:
+            yield f"{_missing(expected, row.seq - 1)}, so entry {row.seq} cannot be checked"
+        elif (true_hash := _link_or_none(keys, last.hash, row)) != row.hash:
+            suspects.append(Suspect(row, last.hash, true_hash))
+        last = Head(row.seq, row.hash)
+    yield from _explained(keys, suspects)
+    yield from _verify_head(connection, keys, last)
+    if noted:
+        yield from _verify_noted(connection, noted, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An entry that does not follow from the one before, whose stored hash is `previous`."""
+
+    row: Row[Any]
+    previous: str
+    true_hash: str | None
+
+
+def _rows(connection: Connection) -> Iterator[Row[Any]]:
+    """The log in its order."""
+    page = select(*_COLUMNS).order_by(audit_log.c.seq).limit(PAGE_ROWS)
+    rows = connection.execute(page).all()
+    while rows:
+        yield from rows
+        rows = connection.execute(page.where(audit_log.c.seq > rows[-1].seq)).all()
+
+
+def _explained(keys: KeyRing, suspects: list[Suspect]) -> Iterator[str]:
+    """Which suspects were changed, and which were moved. Whoever only follows one of those is not named."""
+    if len(suspects) > MOST_SUSPECTS:
+        first, *_, last = suspects
+        yield (
+            f"{told(first.row)} and {len(suspects) - 1} further entries up to {last.row.seq}"
+            " were changed, or stand in others' places"
+        )
+        return
+    unproven: int | None = None
+    for suspect in suspects:
+        row, place = suspect.row, _place(keys, suspect, suspects)
+        if place is None:
+            after = f", or cannot be checked because entry {unproven} was" if unproven == row.seq - 1 else ""
+            yield f"{told(row)} was changed{after}"
+            unproven = row.seq
+        elif place != row.seq:
+            yield f"{told(row)} stands in another's place: it was entry {place}"
+
+
+def _place(keys: KeyRing, suspect: Suspect, suspects: list[Suspect]) -> int | None:
+    """Where the entry stood when its hash was made, as far as the hashes of the others can tell. None: nowhere.
+
+    One place further on is where it was if an earlier entry was removed and the gap closed.
+    """
+    before = {
+        hash_ for other in suspects for hash_ in (other.previous, other.row.hash, other.true_hash) if hash_
+    }
+    return next(
+        (
+            seq
+            for seq in (suspect.row.seq, suspect.row.seq + 1, *(other.row.seq for other in suspects))
+            for previous in before
+            if _link_or_none(keys, previous, suspect.row, seq) == suspect.row.hash
+        ),
+        None,
+    )
 
 
 def _verify_head(connection: Connection, keys: KeyRing, last: Head) -> Iterator[str]:
     row = connection.execute(select(audit_head)).first()
     if row is None:
-        if last.seq:
-            yield "the head of the chain is missing"
+        yield "the head of the chain is missing"
         return
     head = Head(row.seq, row.hash)
     if row.seal != _seal_of(keys, head):
-        yield "the head of the chain was changed"
+        yield f"the head of the chain was changed; it says that entry {head.seq} is the last"
     elif head.seq > last.seq:
-        first = last.seq + 1
-        yield (
-            f"entry {first} is missing" if first == head.seq else f"entries {first} to {head.seq} are missing"
-        )
+        yield f"{_missing(last.seq + 1, head.seq)} at the end"
     elif head != last:
         yield f"the head of the chain is entry {head.seq}, and the log ends with another entry {last.seq}"
+
+
+def _verify_noted(connection: Connection, noted: Head, last: Head) -> Iterator[str]:
+    wanted = select(audit_log.c.hash).where(audit_log.c.seq == noted.seq)
+    hash_ = connection.execute(wanted).scalar() if noted.seq else BEGINNING
+    if noted.seq > last.seq:
+        yield f"{_missing(last.seq + 1, noted.seq)}: the head that was noted is entry {noted.seq}"
+    elif hash_ != noted.hash:
+        yield f"entry {noted.seq} is not the one that was noted"
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
+
+
+def told(row: Row[Any]) -> str:
+    """An entry by its number and id, and what it tells."""
+    time = _time(row.at)
+    at = f"{time:%Y-%m-%d %H:%M:%S}" if time else "at an unreadable time"
+    return f"entry {row.seq} (id {row.id}: {at} {row.actor} {row.action} {row.entity} {row.entity_id})"
+
+
+def _time(value: Any) -> datetime | None:
+    """A time as the database gives it. None for what is none."""
+    try:
+        parsed = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _link_or_none(keys: KeyRing, previous: str, row: Row[Any], seq: int | None = None) -> str | None:
+    """The hash that the entry should have, at `seq` if given. None when its time is none."""
+    stored = {**row._mapping, "at": _time(row.at)}  # noqa: SLF001 - SQLAlchemy's public name for the row as a mapping
+    if seq is not None:
+        stored["seq"] = seq
+    return link(keys, previous, stored) if stored["at"] else None
 
 
 def link(keys: KeyRing, previous: str, row: Mapping[str, Any]) -> str:
@@ -145,14 +295,16 @@ def chain_of_old_rows(connection: Connection, keys: KeyRing) -> None:
     )
 
 
-def _locked_head(connection: Connection, keys: KeyRing) -> Head:
+def _locked_head(connection: Connection) -> tuple[Head, str]:
+    """The head and its seal. Migrations make the row; if it is gone, the log goes on, and its head stays unsealed."""
     row = connection.execute(_LOCK_HEAD).first()
     if row is None:
-        first = Head(0, BEGINNING)
-        seal = _seal_of(keys, first)
-        insert_if_absent(connection, audit_head, id=1, seq=0, hash=BEGINNING, seal=seal)
+        columns = (audit_log.c.seq, audit_log.c.hash)
+        last = connection.execute(select(*columns).order_by(audit_log.c.seq.desc()).limit(1)).first()
+        seq, hash_ = last or (0, BEGINNING)
+        insert_if_absent(connection, audit_head, id=1, seq=seq, hash=hash_, seal="")
         row = connection.execute(_LOCK_HEAD).one()
-    return Head(*row)
+    return Head(row.seq, row.hash), row.seal
 
 
 def _row(keys: KeyRing, entry: AuditEntry, at: datetime, seq: int) -> dict[str, Any]:

@@ -207,19 +207,20 @@ def mark_told(connection: Connection, id_: str) -> bool:
 
 
 def mark_in_doubt(connection: Connection, id_: str) -> None:
+    """Leave it to staff. The subscriber is told so, and is owed the result."""
     connection.execute(
         update(operations)
         .where((operations.c.id == id_) & (operations.c.state == "open"))
-        .values(state="in_doubt")
+        .values(state="in_doubt", told_pending=True)
     )
 
 
 def mark_retried(connection: Connection, id_: str) -> int | None:
-    """Count one further try of an unfinished operation; its number. None when it is finished, or is none."""
+    """Open an unfinished operation for one further try; its number. None when it is finished, or is none."""
     return connection.execute(
         update(operations)
         .where((operations.c.id == id_) & operations.c.state.in_(UNFINISHED))
-        .values(retries=operations.c.retries + 1)
+        .values(retries=operations.c.retries + 1, state="open")
         .returning(operations.c.retries)
     ).scalar_one_or_none()
 

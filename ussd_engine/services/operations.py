@@ -292,7 +292,7 @@ def _due_sms(
     """The SMS that the ending itself calls for, or else the one that was promised."""
     if isinstance(success, Success) and success.sms:
         return success.sms
-    promised = operation.told_pending or operation.reconciling or operation.state == "in_doubt"
+    promised = operation.told_pending or operation.reconciling
     if promised or ending["kind"] == "in_doubt":
         return procedure.sms.get(ending.get("code", ""), procedure.sms[ending["kind"]])
     return None

@@ -13,6 +13,8 @@ from ussd_engine.platform import audit, operations
 from ussd_engine.platform.audit import AuditEntry
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
 
     from ussd_engine.platform.database import Database
@@ -66,37 +68,55 @@ class Recovery:
 
         Raises OperationNotFound, OperationFinished.
         """
-        retry = await self._database.write(lambda c: self._retry(c, operation_id, actor, request_id))
+        now = self._clock.now()
+        retry = await self._database.write(
+            lambda c: note_retry(c, self._keys, operation_id, actor, request_id, now)
+        )
         await self._workflows.start(retry.kind, retry.workflow_id, retry.request)
         return await self.get(operation_id)
 
     async def take_up_abandoned(self) -> None:
-        """Begin again what is open and has no workflow that could finish it."""
+        """Begin what was noted and not begun, and begin again what is open and has no workflow any more."""
         before = self._clock.now() - ABANDONED_AFTER
         for operation in await self._database.read(lambda c: operations.begun_before(c, self._keys, before)):
-            last = (
-                operation.workflow_id
-                if not operation.retries
-                else _workflow_id(operation.id, operation.retries)
-            )
+            last = _last_workflow(operation)
             if await self._workflows.is_under_way(last):
                 continue
-            log.warning("operation_abandoned", operation_id=operation.id)
-            await self.retry(operation.id, "recovery", last)
-
-    def _retry(self, connection: Connection, operation_id: str, actor: str, request_id: str) -> Retry:
-        operation = _known(operations.find(connection, self._keys, operation_id))
-        request = operations.request_of(connection, self._keys, operation_id)
-        number = operations.mark_retried(connection, operation_id)
-        if number is None:
-            raise OperationFinished(f"this operation is {operation.state}: there is nothing to try again")
-        if request is None:  # begun under the first schema
-            raise OperationFinished(
-                "what was asked is not known any more: ask the bank by the operation's id"
+            request = await self._database.read(
+                lambda c, id_=operation.id: operations.request_of(c, self._keys, id_)  # type: ignore[misc]
             )
-        entry = AuditEntry(actor, "operation.retried", "operations", operation_id, request_id)
-        audit.append(connection, self._keys, [entry], self._clock.now())
-        return Retry(_workflow_id(operation_id, number), operation.kind, request)
+            if request is None:  # begun under the first schema: its workflow alone knows what was asked
+                continue
+            log.warning("operation_taken_up", operation_id=operation.id)
+            if await self._workflows.exists(last):
+                await self.retry(operation.id, "recovery", last)
+            else:
+                await self._workflows.start(operation.kind, last, request)
+
+
+def note_retry(
+    connection: Connection, keys: KeyRing, operation_id: str, actor: str, request_id: str, now: datetime
+) -> Retry:
+    """Open an operation for one further try, which a worker takes up if the caller does not.
+
+    Raises OperationNotFound, OperationFinished.
+    """
+    operation = _known(operations.find(connection, keys, operation_id))
+    request = operations.request_of(connection, keys, operation_id)
+    if operation.unfinished and request is None:
+        raise OperationFinished("what was asked is not known any more: ask the bank by the operation's id")
+    number = operations.mark_retried(connection, operation_id)
+    if number is None or request is None:
+        raise OperationFinished(f"this operation is {operation.state}: there is nothing to try again")
+    entry = AuditEntry(actor, "operation.retried", "operations", operation_id, request_id)
+    audit.append(connection, keys, [entry], now)
+    return Retry(_workflow_id(operation_id, number), operation.kind, request)
+
+
+def _last_workflow(operation: Operation) -> str:
+    if operation.retries:
+        return _workflow_id(operation.id, operation.retries)
+    return operation.workflow_id
 
 
 def _workflow_id(operation_id: str, number: int) -> str:

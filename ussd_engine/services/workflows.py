@@ -172,7 +172,7 @@ class Workflows:
     async def is_under_way(self, workflow_id: str) -> bool:
         """Whether a workflow with this id runs, or waits for a worker to go on with it."""
         found = await DBOS.get_workflow_status_async(workflow_id)
-        return found is not None and found.status in {"PENDING", "ENQUEUED"}
+        return found is not None and found.status in {"PENDING", "ENQUEUED", "DELAYED"}
 
     async def pause(self, seconds: float) -> None:
         """Within a workflow: wait. It is not stored, so a body reckons from the times of its rows."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import structlog
 
+from ussd_engine.access import Scope
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.services.accounts import OpenAccountRequest
 from ussd_engine.services.deadline import TooLate, within
@@ -33,9 +34,9 @@ from ussd_engine.web.api_models import (
     TranslationsAnswer,
     TranslationsRequest,
 )
+from ussd_engine.web.doorkeeper import admit
 from ussd_engine.web.problems import Problem
 from ussd_engine.web.reading import read
-from ussd_engine.web.security import authorised
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from ussd_engine.ports import Clock
     from ussd_engine.services.accounts import Accounts
+    from ussd_engine.services.callers import Callers
     from ussd_engine.services.idempotency import IdempotencyKeys
     from ussd_engine.services.subscription import Subscriptions
     from ussd_engine.services.translations import Translations
@@ -63,7 +65,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 class Api:
     """`languages` are those of the flows, the default first; `region` completes national phone numbers."""
 
-    key: str = field(repr=False)
+    callers: Callers
     region: str
     languages: tuple[str, ...]
     max_body_bytes: int
@@ -75,7 +77,7 @@ class Api:
     translations: Translations
 
     async def check_subscription(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, CheckRequest)
+        asked = await self._read(request, CheckRequest, Scope.SUBSCRIPTION)
         found = await self._in_time(self.subscriptions.check(asked.phone_number))
         return _answer(
             request,
@@ -91,7 +93,7 @@ class Api:
         )
 
     async def register_subscription(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, SubscriptionRequest)
+        asked = await self._read(request, SubscriptionRequest, Scope.SUBSCRIPTION)
         wanted = RegisterSubscription(
             phone_number=asked.phone_number,
             date_of_birth=asked.date_of_birth,
@@ -110,7 +112,7 @@ class Api:
         return _answer(request, 201, registered)
 
     async def register_account(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, AccountRequest)
+        asked = await self._read(request, AccountRequest, Scope.ACCOUNT)
         wanted = OpenAccountRequest(
             phone_number=asked.phone_number,
             first_name=asked.first_name,
@@ -134,7 +136,7 @@ class Api:
         return _answer(request, 201, opened)
 
     async def fetch_translations(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, TranslationsRequest)
+        asked = await self._read(request, TranslationsRequest, Scope.TRANSLATIONS)
         found = self.translations.fetch(asked.language, asked.flow, asked.keys)
         return _answer(
             request,
@@ -147,12 +149,10 @@ class Api:
             ),
         )
 
-    async def _read(self, request: web.Request, model: type[AnyRequest]) -> AnyRequest:
+    async def _read(self, request: web.Request, model: type[AnyRequest], scope: Scope) -> AnyRequest:
         """The key is checked before anything is read; a request without it costs us nothing."""
         structlog.contextvars.bind_contextvars(request_id=request_id(request))
-        if not authorised(request.headers.get("Authorization", ""), self.key):
-            detail = "Send the API key as 'Authorization: Bearer KEY'."
-            raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+        await admit(request, self.callers, scope)
         against = Reading(self.region, self.languages, self.clock.now().date())
         return await read(request, model, against, self.max_body_bytes)
 

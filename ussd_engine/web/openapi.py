@@ -50,6 +50,7 @@ class _Operation:
 _ANY_PROBLEM: Mapping[int, str] = {
     400: "`malformed_json`, `malformed_body`: the body cannot be read",
     401: "`unauthorized`: no valid API key",
+    403: "`forbidden`: the API key lacks the scope of this route",
     408: "`body_timeout`: the body did not come in time",
     413: "`body_too_large`",
     415: "`unsupported_media_type`: not application/json in UTF-8",
@@ -81,7 +82,7 @@ _OPERATIONS = (
         {201: RegisteredAnswer, 202: PendingAnswer},
         {
             400: _BAD_KEY,
-            403: "`identity_not_verified`",
+            403: f"{_ANY_PROBLEM[403]}, or `identity_not_verified`",
             404: "`customer_not_found`",
             409: "`already_subscribed`",
             422: _REUSED,

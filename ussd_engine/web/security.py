@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 import secrets
 from typing import TYPE_CHECKING
@@ -26,7 +25,6 @@ SHORT_KEY_CHARS = 16
 OTHERS_MAY_READ = 0o077
 
 _KEY = re.compile(r"[!-~]+")
-_BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",  # answers hold personal data
@@ -56,9 +54,3 @@ def load_or_create_api_key(data_dir: Path, configured: str | None) -> tuple[str,
     if not _KEY.fullmatch(key):
         raise SettingsError(f"{path} holds no key; delete it and a new one is made")
     return key, path
-
-
-def authorised(header: str, key: str) -> bool:
-    """Whether an Authorization header (RFC 6750) holds the key; compared in constant time."""
-    given = _BEARER.fullmatch(header)
-    return given is not None and hmac.compare_digest(given[1].encode(), key.encode())
