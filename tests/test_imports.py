@@ -42,6 +42,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "runtime.screen",
         "ports",
         "services",
+        # the values that the staff routes show
+        "platform.changes",
+        "platform.operations",
     },
     "adapters": {"errors", "phone", "logs", "ports", "runtime.screen"},
 }

@@ -67,6 +67,7 @@ from ussd_engine.web.app import build_app
 from ussd_engine.web.health import Check
 from ussd_engine.web.security import load_or_create_api_key
 from ussd_engine.web.sms_reports import reports_route
+from ussd_engine.web.staff_api import StaffApi
 
 PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after_s=60.0)
 """For recording what is done already: soon at first, and then every half minute until it is recorded."""
@@ -197,8 +198,17 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             data_dir, configured.get_secret_value() if configured else None
         )
         translations = Translations(library)
+        callers, deliveries = Callers(database, clock, api_key), Deliveries(database, keys, clock)
+        staff = StaffApi(
+            callers=callers,
+            approvals=approvals,
+            recovery=recovery,
+            deliveries=deliveries,
+            clock=clock,
+            max_body_bytes=settings.api.max_body_bytes,
+        )
         api = Api(
-            callers=Callers(database, clock, api_key),
+            callers=callers,
             region=settings.phone.default_region,
             languages=translations.languages,
             max_body_bytes=settings.api.max_body_bytes,
@@ -212,10 +222,11 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         checks: dict[str, Check] = {"sessions": store.ping, "database": lambda: _ping(database)}
         app = build_app(
             api=api,
+            staff=staff,
             gateways=gateways,
             callbacks=callbacks,
             checks=checks,
-            sms_reports=_sms_reports(settings, Deliveries(database, keys, clock)),
+            sms_reports=_sms_reports(settings, deliveries),
         )
         yield Engine(
             settings=settings,

@@ -215,6 +215,10 @@ class Parts(Built):
     async def rows(self, sql: str, **values: Any) -> list[Any]:
         return await self.database.read(lambda connection: list(connection.execute(text(sql), values).all()))
 
+    async def do(self, sql: str, **values: Any) -> None:
+        """Past the services, as nobody should."""
+        await self.database.write(lambda connection: connection.execute(text(sql), values))
+
     async def one(self, sql: str, **values: Any) -> Any:
         (row,) = await self.rows(sql, **values)
         return row

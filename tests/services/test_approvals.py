@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError
 
 from tests.services.parts import KEYS, Parts, Script, eventually, running
 from ussd_engine.platform import changes
 from ussd_engine.platform.audit import verify
 from ussd_engine.platform.operations import operation_id
-from ussd_engine.platform.tables import staged_changes
 from ussd_engine.ports import Found, Holder
 from ussd_engine.services.approvals import (
     ChangeConflict,
@@ -160,11 +158,7 @@ async def test_what_nobody_decides_on_expires_and_is_told(parts: Parts) -> None:
     """A change whose time is up can no longer be approved; it ends by itself, and the subscriber hears of it."""
     phone = "+254711000038"
     done = await parts.open("late", phone)
-    past = datetime.now(UTC) - timedelta(seconds=1)
-    mine = staged_changes.c.id == done.change_id
-    await parts.database.write(
-        lambda c: c.execute(update(staged_changes).where(mine).values(expires_at=past))
-    )
+    await parts.do("UPDATE staged_changes SET expires_at = created_at WHERE id = :id", id=done.change_id)
     with pytest.raises(ChangeExpired):
         await parts.approvals.approve(done.change_id, 1, "operator:ann", "request-1")
     await parts.approvals.expire()
@@ -233,7 +227,7 @@ async def test_the_audit_log_only_grows_and_its_chain_holds(parts: Parts) -> Non
     await parts.open("audit", "+254711000034")
     for statement in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log"):
         with pytest.raises(IntegrityError, match="append-only"):
-            await parts.database.write(partial(run_sql, sql=statement))
+            await parts.do(statement)
     assert await parts.database.read(lambda c: list(verify(c, KEYS))) == []
 
 

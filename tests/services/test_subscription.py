@@ -7,7 +7,6 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
 
 from tests.services.parts import BORN, Script
 from ussd_engine.errors import AlreadySubscribed, BankUnavailable, CustomerNotFound, IdentityNotVerified
@@ -167,13 +166,14 @@ async def test_a_number_under_another_phone_type_finds_its_customer(parts: Parts
     script(parts, "REF-27", "+254711000027")
     script(parts, "REF-28", "+254711000028", national_id="NID-28")
     first, second = await subscribed(parts, "+254711000027"), await subscribed(parts, "+254711000028")
-    insert = text(
-        "INSERT INTO identities (id, customer_id, type, value, created_at)"
-        " VALUES (:id, :customer, 'alternate_phone', :value, '2030-01-01 00:00:00')"
-    )
     for number in ("+254711000029", "+254711000028"):
-        row = {"id": f"w{number}", "customer": first.customer_id, "value": number}
-        await parts.database.write(partial(put, insert=insert, row=row))
+        await parts.do(
+            "INSERT INTO identities (id, customer_id, type, value, created_at)"
+            " VALUES (:id, :customer, 'alternate_phone', :value, '2030-01-01 00:00:00')",
+            id=f"w{number}",
+            customer=first.customer_id,
+            value=number,
+        )
     assert (await parts.subscriptions.check("+254711000029")).customer_id == first.customer_id
     assert (await parts.subscriptions.check("+254711000028")).customer_id == second.customer_id
 

@@ -17,7 +17,6 @@ from tests.web.parts import FixedClock
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.services.deliveries import Deliveries
-from ussd_engine.web.notifications import PATH, notifications_route
 from ussd_engine.web.problems import Problem, guarded
 from ussd_engine.web.sms_reports import reports_route
 

@@ -221,28 +221,33 @@ def claims(
 
 
 def snapshot(connection: Connection, keys: KeyRing, customer_id: str) -> dict[str, Any]:
-    """What the platform holds of a customer, as plain data; empty when it knows nothing."""
+    """What the platform holds of a customer, in the words of `Person`; empty when it knows nothing."""
     profile = connection.execute(select(profiles).where(profiles.c.customer_id == customer_id)).first()
-    user = connection.execute(
-        select(users.c.status, users.c.language).where(users.c.customer_id == customer_id)
-    ).first()
-    if profile is None and user is None:
+    if profile is None:
         return {}
-    held: dict[str, Any] = {}
-    if profile is not None:
-        held = {name: getattr(profile, name) for name in ("first_name", "last_name", "gender")}
-        for name in ("date_of_birth", "national_id"):
-            held[name] = _opened(
-                keys, getattr(profile, f"{name}_sealed"), "profiles", f"{name}_sealed", customer_id
-            )
-    if user is not None:
-        held |= {"user_status": user.status, "language": user.language}
+    person = {name: getattr(profile, name) for name in ("first_name", "last_name", "gender", "source")}
+    for name in ("date_of_birth", "national_id"):
+        sealed = getattr(profile, f"{name}_sealed")
+        person[name] = _opened(keys, sealed, "profiles", f"{name}_sealed", customer_id)
     numbers = connection.execute(
         select(accounts.c.account_number)
         .where(accounts.c.customer_id == customer_id)
         .order_by(accounts.c.created_at, accounts.c.account_number)
     )
-    return {**held, "account_numbers": [row[0] for row in numbers]}
+    person["account_numbers"] = [row[0] for row in numbers]
+    ids = connection.execute(
+        select(identities.c.type, identities.c.value)
+        .where((identities.c.customer_id == customer_id) & identities.c.type.in_(ESSENTIAL))
+        .order_by(identities.c.created_at)
+    )
+    words = {"bank_ref": "bank_ref", "phone": "phone_number"}
+    person |= {words[row.type]: row.value for row in ids}
+    user = connection.execute(
+        select(users.c.id, users.c.status, users.c.language, users.c.channel).where(
+            users.c.customer_id == customer_id
+        )
+    ).first()
+    return {"person": person, **({"user": dict(user._mapping)} if user else {})}  # noqa: SLF001 - its public name
 
 
 def save_person(

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import structlog
 
-from ussd_engine.access import Scope
+from ussd_engine.access import Principal, Scope
 from ussd_engine.errors import BankUnavailable
 from ussd_engine.services.accounts import OpenAccountRequest
 from ussd_engine.services.deadline import TooLate, within
@@ -77,7 +77,7 @@ class Api:
     translations: Translations
 
     async def check_subscription(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, CheckRequest, Scope.SUBSCRIPTION)
+        asked, _ = await self._read(request, CheckRequest, Scope.SUBSCRIPTION)
         found = await self._in_time(self.subscriptions.check(asked.phone_number))
         return _answer(
             request,
@@ -93,13 +93,13 @@ class Api:
         )
 
     async def register_subscription(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, SubscriptionRequest, Scope.SUBSCRIPTION)
+        asked, caller = await self._read(request, SubscriptionRequest, Scope.SUBSCRIPTION)
         wanted = RegisterSubscription(
             phone_number=asked.phone_number,
             date_of_birth=asked.date_of_birth,
             language=asked.language or self.languages[0],
             channel="api",
-            maker="api",
+            maker=caller.name,
         )
         async with self._attempt(request, "subscription/register", asked) as workflow_id:
             work = self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
@@ -112,7 +112,7 @@ class Api:
         return _answer(request, 201, registered)
 
     async def register_account(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, AccountRequest, Scope.ACCOUNT)
+        asked, caller = await self._read(request, AccountRequest, Scope.ACCOUNT)
         wanted = OpenAccountRequest(
             phone_number=asked.phone_number,
             first_name=asked.first_name,
@@ -123,7 +123,7 @@ class Api:
             gender=asked.gender,
             product=asked.product,
             channel="api",
-            maker="api",
+            maker=caller.name,
         )
         async with self._attempt(request, "account/register", asked) as workflow_id:
             work = self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
@@ -136,7 +136,7 @@ class Api:
         return _answer(request, 201, opened)
 
     async def fetch_translations(self, request: web.Request) -> web.Response:
-        asked = await self._read(request, TranslationsRequest, Scope.TRANSLATIONS)
+        asked, _ = await self._read(request, TranslationsRequest, Scope.TRANSLATIONS)
         found = self.translations.fetch(asked.language, asked.flow, asked.keys)
         return _answer(
             request,
@@ -149,12 +149,14 @@ class Api:
             ),
         )
 
-    async def _read(self, request: web.Request, model: type[AnyRequest], scope: Scope) -> AnyRequest:
+    async def _read(
+        self, request: web.Request, model: type[AnyRequest], scope: Scope
+    ) -> tuple[AnyRequest, Principal]:
         """The key is checked before anything is read; a request without it costs us nothing."""
         structlog.contextvars.bind_contextvars(request_id=request_id(request))
-        await admit(request, self.callers, scope)
+        caller = await admit(request, self.callers, scope)
         against = Reading(self.region, self.languages, self.clock.now().date())
-        return await read(request, model, against, self.max_body_bytes)
+        return await read(request, model, against, self.max_body_bytes), caller
 
     async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
         """A service keeps the deadline by itself; this holds when it cannot, such as before a locked database."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ussd_engine.services.callbacks import Callbacks
     from ussd_engine.web.api_v1 import Api
     from ussd_engine.web.health import Check
+    from ussd_engine.web.staff_api import StaffApi
 
 SHUTDOWN_S = 30.0
 """Longer than the longest answer (api.answer_deadline_s, 25 s by default), so that a stop cuts none off."""
@@ -31,6 +32,7 @@ SHUTDOWN_S = 30.0
 def build_app(
     *,
     api: Api,
+    staff: StaffApi,
     gateways: Mapping[str, Gateway],
     callbacks: Callbacks,
     checks: Mapping[str, Check],
@@ -50,6 +52,8 @@ def build_app(
     app.router.add_post(f"{PREFIX}/account/register", guarded(api.register_account))
     app.router.add_post(f"{PREFIX}/translations/fetch", guarded(api.fetch_translations))
     app.router.add_get(f"{PREFIX}/openapi.json", guarded(openapi.route()))
+    for method, path, handler in staff.routes():
+        app.router.add_route(method, path, guarded(handler))
     app.router.add_get("/healthz", guarded(healthz))
     app.router.add_get("/readyz", guarded(readyz_route(checks)))
     app.router.add_route("*", "/{any:.*}", unmatched(app.router))

@@ -30,6 +30,15 @@ from ussd_engine.errors import (
     UssdError,
 )
 from ussd_engine.logs import describe
+from ussd_engine.services.approvals import (
+    ChangeConflict,
+    ChangeDecided,
+    ChangeExpired,
+    ChangeNotFound,
+    ChangeStale,
+    SelfApproval,
+)
+from ussd_engine.services.recovery import OperationFinished, OperationNotFound
 from ussd_engine.web.answers import answer, request_id
 
 if TYPE_CHECKING:
@@ -91,6 +100,18 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
     DatabaseUnavailable: (503, "A part of this service does not answer; try again."),
     StoreUnavailable: (503, "A part of this service does not answer; try again."),
 }
+
+_STAFF: Mapping[type[UssdError], int] = {
+    ChangeNotFound: 404,
+    ChangeDecided: 409,
+    ChangeStale: 409,
+    ChangeExpired: 409,
+    ChangeConflict: 409,
+    SelfApproval: 403,
+    OperationNotFound: 404,
+    OperationFinished: 409,
+}
+"""What staff hear in the error's own words: they name who decided, and what to decide first."""
 
 _HTTP: Mapping[int, tuple[str, str]] = {
     404: ("not_found", "There is nothing at this address."),
@@ -174,6 +195,8 @@ def unmatched(router: web.UrlDispatcher) -> Handler:
 
 
 def _of_domain(error: UssdError, request: web.Request) -> Problem:
+    if type(error) in _STAFF:
+        return Problem(_STAFF[type(error)], error.code, f"{str(error)[0].upper()}{str(error)[1:]}.")
     status, detail = _BUSINESS.get(type(error), (422, "A rule of this service refuses the request."))
     if type(error) not in _BUSINESS and not isinstance(error, Refusal):
         return _unforeseen(error, request)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ussd_engine.web.api_models import Reading, Request
 from ussd_engine.web.problems import FieldError, Problem
@@ -21,6 +21,7 @@ BODY_TIMEOUT_S = 10.0
 """A caller who sends half a body and falls silent does not hold a connection for longer."""
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
+AnyQuery = TypeVar("AnyQuery", bound=BaseModel)
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "missing": ("required", "is required"),
@@ -32,6 +33,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "string_pattern_mismatch": ("format", "is empty, too long, or holds characters that do not belong there"),
     "string_too_short": ("too_short", "must have at least {min_length} characters"),
     "string_too_long": ("too_long", "must have at most {max_length} characters"),
+    "literal_error": ("format", "must be one of {expected}"),
+    "int_parsing": ("wrong_type", "must be a whole number"),
+    "int_type": ("wrong_type", "must be a whole number"),
+    "greater_than_equal": ("range", "must be at least {ge}"),
+    "less_than_equal": ("range", "must be at most {le}"),
     "too_long": ("too_long", "may be at most {max_length} long"),
 }
 """Ours for the validator's own findings; those of `api_models` bring their words along."""
@@ -65,6 +71,24 @@ async def read(request: web.Request, model: type[AnyRequest], against: Reading, 
             "One or more fields are wrong; `errors` names each of them.",
             errors=tuple(_field_error(detail) for detail in details),
         ) from None
+
+
+def read_query(request: web.Request, model: type[AnyQuery]) -> AnyQuery:
+    """The parameters of a request that has no body, each at most once."""
+    twice = {name for name in request.query if len(request.query.getall(name)) > 1}
+    if twice:
+        errors = tuple(FieldError(name, "repeated", "stands more than once") for name in sorted(twice))
+        raise _wrong_parameters(errors)
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        raise _wrong_parameters(tuple(_field_error(detail) for detail in details)) from None
+
+
+def _wrong_parameters(errors: tuple[FieldError, ...]) -> Problem:
+    detail = "One or more parameters are wrong; `errors` names each of them."
+    return Problem(422, "invalid_request", detail, errors=errors)
 
 
 def _check_media_type(request: web.Request) -> None:
