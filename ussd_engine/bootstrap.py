@@ -22,6 +22,8 @@ from adapters.cbs.sandbox import SandboxBank
 from adapters.events.memory import MemoryEvents
 from adapters.events.redis import RedisEvents
 from adapters.gateways import GATEWAYS
+from adapters.numbers.camara import CamaraNumberChecks
+from adapters.numbers.sandbox import SandboxNumberChecks
 from adapters.sessions.embedded import EmbeddedRedis
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
@@ -51,6 +53,7 @@ from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.notifications import WORKFLOW as SMS_WORKFLOW
 from ussd_engine.services.notifications import Notifications
+from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
 from ussd_engine.services.policies import Policy
@@ -60,7 +63,7 @@ from ussd_engine.services.subscription import Subscriptions
 from ussd_engine.services.translations import Translations
 from ussd_engine.services.workflows import Workflows
 from ussd_engine.settings import Settings
-from ussd_engine.settings_model import EMBEDDED
+from ussd_engine.settings_model import EMBEDDED, NumberChecks
 from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
@@ -144,7 +147,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             frozenset(settings.approvals.automatic),
             {**admission.kinds(keys), **profile.kinds()},
         )
-        directory = Directory(keys, settings.phone.default_region, ("alternate_phone",))
+        directory = Directory(keys, settings.phone.default_region, settings.identities.resolve_phone_by)
         admissions = Admission(keys, approvals)
         subscriptions = Subscriptions(
             database,
@@ -154,7 +157,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             directory,
             policy,
             Limit(settings.gate.attempts, settings.gate.lockout_s),
-            None,
+            await _number_gate(settings, clock, stack),
             workflows,
             operations,
             admissions,
@@ -299,6 +302,39 @@ def _sms_reports(settings: Settings, deliveries: Deliveries) -> dict[str, Handle
         return {}
     route = reports_route(parse_report, deliveries, settings.api.max_body_bytes)
     return {settings.sms.africastalking.reports_name: route}
+
+
+async def _number_gate(settings: Settings, clock: Clock, stack: AsyncExitStack) -> NumberGate | None:
+    entry = settings.number_checks
+    if entry.adapter is None:
+        return None
+    checks = SandboxNumberChecks(clock) if entry.adapter == "sandbox" else _camara(entry, clock)
+    stack.push_async_callback(checks.close)
+    return NumberGate(
+        checks, sim_swap_within_h=entry.sim_swap_within_h, when_unavailable=entry.when_unavailable
+    )
+
+
+def _camara(entry: NumberChecks, clock: Clock) -> CamaraNumberChecks:
+    camara = entry.camara
+    if camara.token_url is None or camara.client_id is None or camara.client_secret is None:
+        raise SettingsError(
+            "number_checks.adapter camara needs token_url, client_id and client_secret of number_checks.camara"
+        )
+    if camara.sim_swap_url is None and camara.number_recycling_url is None:
+        raise SettingsError(
+            "number_checks.adapter camara needs sim_swap_url or number_recycling_url, or nothing is checked"
+        )
+    return CamaraNumberChecks(
+        clock,
+        sim_swap_url=camara.sim_swap_url,
+        number_recycling_url=camara.number_recycling_url,
+        token_url=camara.token_url,
+        client_id=camara.client_id,
+        client_secret=camara.client_secret.get_secret_value(),
+        scope=camara.scope,
+        timeout_s=entry.timeout_s,
+    )
 
 
 def _reconcile(settings: Settings) -> Backoff:

@@ -17,6 +17,7 @@
     ├── TurnTooLong              turn_too_long           a turn takes more steps than one may
     ├── DatabaseUnavailable      database_unavailable    the platform's database does not answer
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
+    ├── NumberChecksUnavailable  number_checks_unavailable  the mobile operator gave no clear answer on a number
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     │   └── SmsUncertain         sms_uncertain           it may have accepted: trying again may send it twice
     ├── SmsRejected              sms_rejected            the sender refused for good
@@ -101,6 +102,12 @@ class BankUnavailable(UssdError):
     """The bank did not answer, and the call certainly changed nothing there."""
 
     code = "cbs_unavailable"
+
+
+class NumberChecksUnavailable(UssdError):
+    """The mobile operator gave no clear answer about a number."""
+
+    code = "number_checks_unavailable"
 
 
 class SmsUnavailable(UssdError):

@@ -127,7 +127,10 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A customer as the bank holds it. The bank may lack a date of birth: that never matches anything."""
+    """A customer as the bank holds it. The bank may lack a date of birth: that never matches anything.
+
+    `since` is from when the bank knows the customer under this phone number, where it can tell.
+    """
 
     customer_ref: str
     first_name: str
@@ -137,7 +140,11 @@ class Holder:
     national_id: str | None = field(default=None, repr=False)
     gender: str | None = None
     email: str | None = field(default=None, repr=False)
+    passport: str | None = field(default=None, repr=False)
+    customer_number: str | None = None
+    further_phones: tuple[str, ...] = field(default=(), repr=False)
     account_numbers: tuple[str, ...] = ()
+    since: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +227,24 @@ class CoreBanking(Protocol):
 
     async def find_opening(self, external_id: str) -> OpenOutcome | NotFound:
         """What became of the opening with this external id. NotFound: it never reached the bank."""
+
+    async def close(self) -> None: ...
+
+
+# --- the mobile operator --------------------------------------------------------------------------------
+
+
+class NumberChecks(Protocol):
+    """What the mobile operator knows of a phone number; optional.
+
+    Every method ends within the adapter's own timeout. Raises NumberChecksUnavailable when there is no clear answer.
+    """
+
+    async def sim_swapped(self, phone_number: str, within_h: int) -> bool:
+        """Whether the number got another SIM within so many hours, 1 to 2400."""
+
+    async def recycled(self, phone_number: str, since: date) -> bool:
+        """Whether the number was given to another subscriber since that day."""
 
     async def close(self) -> None: ...
 

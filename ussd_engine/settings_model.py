@@ -194,6 +194,45 @@ class Gate(Section):
     lockout_s: float = Field(default=3600.0, gt=0, le=30 * 86400)
 
 
+def _address(value: str) -> str:
+    if re.fullmatch(
+        r"https://[^/?#@\s]+[^#@\s]*|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?[^#@\s]*", value
+    ):
+        return value
+    raise ValueError(
+        "must be an address with https://, as secrets travel to it; http:// only on this machine"
+    )
+
+
+HttpAddress = Annotated[str, AfterValidator(_address)]
+
+
+class Identities(Section):
+    resolve_phone_by: Annotated[
+        tuple[
+            Literal["alternate_phone", "wallet", "customer_number", "national_id", "passport", "email"], ...
+        ],
+        Field(strict=False),
+    ] = ("alternate_phone",)
+
+
+class Camara(Section):
+    sim_swap_url: HttpAddress | None = None
+    number_recycling_url: HttpAddress | None = None
+    token_url: HttpAddress | None = None
+    client_id: str | None = Field(default=None, min_length=1)
+    client_secret: SecretStr | None = None
+    scope: str | None = Field(default=None, min_length=1)
+
+
+class NumberChecks(Section):
+    adapter: Literal["sandbox", "camara"] | None = None
+    timeout_s: float = Field(default=3.0, gt=0, le=60)
+    sim_swap_within_h: int = Field(default=72, ge=1, le=2400)
+    when_unavailable: Literal["allow", "refuse"] = "refuse"
+    camara: Camara = Camara()
+
+
 Action = Literal[
     "subscription.check",
     "subscription.profile",
@@ -242,6 +281,8 @@ class Settings(Section):
     networks: dict[NetworkCode, Network] = {}
     cbs: Cbs = Cbs()
     sms: SmsSettings = SmsSettings()
+    identities: Identities = Identities()
+    number_checks: NumberChecks = NumberChecks()
     gate: Gate = Gate()
     policy: Policy = Policy()
     approvals: Approvals = Approvals()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
@@ -92,15 +92,15 @@ class Person:
     product: str | None
     kyc_tier: int | None
     source: Source
+    passport: str | None = field(default=None, repr=False)
+    customer_number: str | None = None
+    further_phones: tuple[str, ...] = field(default=(), repr=False)
 
     def plain(self) -> dict[str, Any]:
         """As JSON data, which `of` reads again."""
         born = self.date_of_birth
-        return {
-            **asdict(self),
-            "date_of_birth": born and born.isoformat(),
-            "account_numbers": [*self.account_numbers],
-        }
+        lists = {"account_numbers": [*self.account_numbers], "further_phones": [*self.further_phones]}
+        return {**asdict(self), "date_of_birth": born and born.isoformat(), **lists}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Person:
@@ -110,6 +110,7 @@ class Person:
                 **plain,
                 "date_of_birth": date.fromisoformat(born) if born else None,
                 "account_numbers": tuple(plain["account_numbers"]),
+                "further_phones": tuple(plain.get("further_phones", ())),
             }
         )
 
@@ -209,9 +210,7 @@ def claims(
 ) -> tuple[KnownCustomer | None, list[Contested]]:
     """The customer that the person is by the bank's own id, and the person's identities that stand with another."""
     mine = _identities_of(keys, person)
-    wanted = or_(
-        *((identities.c.type == kind) & (identities.c.value == value) for kind, (value, _) in mine.items())
-    )
+    wanted = or_(*((identities.c.type == one.kind) & (identities.c.value == one.value) for one in mine))
     rows = connection.execute(
         _known(wanted).add_columns(identities.c.id, identities.c.type).order_by(identities.c.type)
     ).all()
@@ -281,16 +280,31 @@ def move_identity(
     return moved.rowcount == 1
 
 
-def _identities_of(keys: KeyRing, person: Person) -> dict[Kind, tuple[str, str | None]]:
-    """The value that identifies, and the sealed text where that value is a digest."""
-    texts: dict[Kind, str | None] = {
-        "bank_ref": person.bank_ref,
-        "phone": person.phone_number,
-        "national_id": person.national_id,
-        "email": person.email,
-    }
-    found: dict[Kind, tuple[str, str | None]] = {}
-    for kind, text in texts.items():
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """`value` identifies; `sealed` is the text where that is a digest."""
+
+    kind: Kind
+    value: str
+    sealed: str | None
+
+    @property
+    def row_id(self) -> str:
+        return _row_id("identities", self.kind, self.value)
+
+
+def _identities_of(keys: KeyRing, person: Person) -> list[_Identity]:
+    texts: list[tuple[Kind, str | None]] = [
+        ("bank_ref", person.bank_ref),
+        ("phone", person.phone_number),
+        ("national_id", person.national_id),
+        ("passport", person.passport),
+        ("customer_number", person.customer_number),
+        ("email", person.email),
+        *(("alternate_phone", number) for number in person.further_phones),
+    ]
+    found: dict[str, _Identity] = {}
+    for kind, text in texts:
         if not text:
             continue
         try:
@@ -298,24 +312,25 @@ def _identities_of(keys: KeyRing, person: Person) -> dict[Kind, tuple[str, str |
         except ValueError:
             continue  # the bank holds something that identifies nobody, such as "n/a"
         value = identity.stored_value(keys, kind, normalised)
-        context = sealed_at("identities", "value_sealed", _row_id("identities", kind, value))
-        found[kind] = value, None if value == normalised else keys.seal(normalised.encode(), context)
-    return found
+        one = _Identity(kind, value, None)
+        if value != normalised:
+            context = sealed_at("identities", "value_sealed", one.row_id)
+            one = replace(one, sealed=keys.seal(normalised.encode(), context))
+        found[one.row_id] = one
+    return list(found.values())
 
 
-def _identify(
-    connection: Connection, customer_id: str, mine: dict[Kind, tuple[str, str | None]], now: datetime
-) -> None:
+def _identify(connection: Connection, customer_id: str, mine: list[_Identity], now: datetime) -> None:
     rows: list[dict[str, Any]] = [
         {
-            "id": _row_id("identities", kind, value),
+            "id": one.row_id,
             "customer_id": customer_id,
-            "type": kind,
-            "value": value,
-            "value_sealed": sealed,
+            "type": one.kind,
+            "value": one.value,
+            "value_sealed": one.sealed,
             "created_at": now,
         }
-        for kind, (value, sealed) in mine.items()
+        for one in mine
     ]
     inserted = insert_all_if_absent(connection, identities, rows)
     for row in rows:

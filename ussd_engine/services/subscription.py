@@ -305,6 +305,9 @@ def _holder_fields(holder: Holder) -> Json:
         "gender": holder.gender,
         "email": holder.email,
         "account_numbers": list(holder.account_numbers),
+        "passport": holder.passport,
+        "customer_number": holder.customer_number,
+        "further_phones": list(holder.further_phones),
     }
 
 
@@ -323,6 +326,9 @@ def _person(fields: Json, phone_number: str) -> Person:
         product=None,
         kyc_tier=None,
         source="bank",
+        passport=fields["passport"],
+        customer_number=fields["customer_number"],
+        further_phones=tuple(fields["further_phones"]),
     )
 
 

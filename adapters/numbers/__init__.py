@@ -1,0 +1,1 @@
+"""Checks of a phone number at the mobile operator: adapters of the port `NumberChecks`."""
