@@ -25,7 +25,7 @@ IN_CLEAR = PHONES | {"bank_ref", "customer_number"}
 
 _BETWEEN = re.compile(r"[\s./\\-]+")
 _DOCUMENT = re.compile(r"[A-Z0-9]{4,32}")
-_NOTHING = re.compile(r"(NA|NONE|NULL|NIL|UNKNOWN|NOTAVAILABLE|TEST|X+|0+|9{6,}|1{6,}|(0?123456789?0?))")
+_NOTHING = re.compile(r"NA|NONE|NULL|NIL|UNKNOWN|NOTAVAILABLE|X+|0+|9{6,}")
 _BANK_ID = re.compile(r"[!-~]{1,64}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@\x00-\x1f]{1,253}")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import aiohttp
@@ -55,7 +56,9 @@ class CamaraNumberChecks:
         self._sim_swap_url = sim_swap_url
         self._number_recycling_url = number_recycling_url
         self._token_url = token_url
-        self._client = aiohttp.BasicAuth(client_id, client_secret)
+        # each part is encoded first, so that a colon in one is no end of it (RFC 6749, 2.3.1)
+        basic = aiohttp.encode_basic_auth(quote_plus(client_id), quote_plus(client_secret))
+        self._client = {"Authorization": basic}
         self._form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
         self._timeout_s = timeout_s
         self._http = aiohttp.ClientSession(headers={"Accept": "application/json"})
@@ -115,7 +118,7 @@ class CamaraNumberChecks:
             if self._token and self._token != other_than and now < self._token_ends:
                 return self._token
             async with self._http.post(
-                self._token_url, data=self._form, auth=self._client, allow_redirects=False
+                self._token_url, data=self._form, headers=self._client, allow_redirects=False
             ) as response:
                 answer = _object(await _read(response))
                 token, life_s = answer.get("access_token"), answer.get("expires_in", SHORT_LIFE_S)
