@@ -31,6 +31,7 @@ from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.notifications import Notifications
+from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
 from ussd_engine.services.policies import Policy
@@ -275,6 +276,7 @@ def build(
     conduct: type[Operations] = Operations,
     policy: Policy = POLICY,
     limit: Limit = LIMIT,
+    numbers: NumberGate | None = None,
 ) -> Built:
     templates, findings = parse_templates(read(SMS_FILE))
     assert not findings
@@ -303,7 +305,7 @@ def build(
             directory,
             policy,
             limit,
-            None,
+            numbers,
             workflows,
             operations,
             admissions,

@@ -68,9 +68,7 @@ async def test_a_staged_opening_waits_and_is_told_when_it_is_approved(parts: Par
 
 
 async def test_a_rejected_change_stays_with_its_reason(parts: Parts) -> None:
-    """The change is kept, with who rejected it and why; nothing is written, the subscriber hears of it, and may try
-    again.
-    """
+    """Who rejected it and why is kept; nothing is written, and the subscriber hears of it, and may try again."""
     phone = "+254711000036"
     done = await parts.open("rejected", phone)
     await parts.approvals.reject(done.change_id, 1, "operator:ann", "request-1", "the name is not real")
@@ -196,7 +194,7 @@ async def test_a_number_that_moved_to_another_customer_is_for_staff(parts: Parts
     new = await parts.register("new-owner", phone)  # policy would approve a registration, but not this one
     assert new.customer_id != old.customer_id
     assert (await parts.subscriptions.check(phone)).status == "pending_approval"
-    with pytest.raises(ChangeConflict, match="decide on .* first") as conflict:
+    with pytest.raises(ChangeConflict, match=r"decide on .* first") as conflict:
         await parts.approvals.approve(new.change_id, 1, "operator:ann", "request-1")
     (move,) = await parts.rows("SELECT * FROM staged_changes WHERE kind = 'identity.move'")
     assert move.id in str(conflict.value)

@@ -40,7 +40,7 @@ def make(folder: Path) -> Workflows:
 
 
 async def test_what_was_interrupted_begins_again_from_the_top(tmp_path: Path) -> None:
-    """A closed process stops in the middle of a pause; the next one runs the body anew, with the input that is stored."""
+    """A closed process stops in the middle of a pause; the next one runs the body anew, with the stored input."""
     ran: list[str] = []
     workflows = make(tmp_path)
     asleep = asyncio.Event()

@@ -246,7 +246,10 @@ def snapshot(connection: Connection, keys: KeyRing, customer_id: str) -> dict[st
             users.c.customer_id == customer_id
         )
     ).first()
-    return {"person": person, **({"user": dict(user._mapping)} if user else {})}  # noqa: SLF001 - its public name
+    if user is None:
+        return {"person": person}
+    held = {"id": user.id, "status": user.status, "language": user.language, "channel": user.channel}
+    return {"person": person, "user": held}
 
 
 def save_person(
