@@ -61,6 +61,7 @@ from ussd_engine.services.profile import LANGUAGE, Profiles
 from ussd_engine.services.recovery import Recovery
 from ussd_engine.services.subscription import Subscriptions
 from ussd_engine.services.translations import Translations
+from ussd_engine.services.translations import kinds as overridden
 from ussd_engine.services.workflows import Workflows
 from ussd_engine.settings import Settings
 from ussd_engine.settings_model import EMBEDDED, NumberChecks
@@ -109,7 +110,11 @@ def load_flows(settings: Settings) -> tuple[Library, Program]:
     folder = settings.flows.dir
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     library = load(folder, SPECS, str(shown))
-    return library, compile_library(library, SPECS, settings.phone.default_region)
+    return library, _compiled(library, settings)
+
+
+def _compiled(library: Library, settings: Settings) -> Program:
+    return compile_library(library, SPECS, settings.phone.default_region)
 
 
 @asynccontextmanager
@@ -125,6 +130,10 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         database = await stack.enter_async_context(open_database(settings, keys))
         await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
+        translations = Translations(
+            library, program, lambda changed: _compiled(changed, settings), database, store
+        )
+        await translations.look()
         workflows = Workflows(
             _workflows_url(settings),
             keys,
@@ -145,7 +154,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             clock,
             notifications,
             frozenset(settings.approvals.automatic),
-            {**admission.kinds(keys), **profile.kinds()},
+            {**admission.kinds(keys), **profile.kinds(), **overridden(translations.announce)},
         )
         directory = Directory(keys, settings.phone.default_region, settings.identities.resolve_phone_by)
         admissions = Admission(keys, approvals)
@@ -181,11 +190,12 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                     "changes_expire": approvals.expire,
                     "sms_left": notifications.begin_left_deliveries,
                     "operations_abandoned": recovery.take_up_abandoned,
+                    "texts": translations.look,
                 }
             )
         )
         callbacks = Callbacks(
-            program=program,
+            texts=translations,
             store=store,
             actions=Actions(subscriptions, accounts, profiles, workflows),
             keys=keys,
@@ -200,11 +210,11 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         api_key, api_key_file = load_or_create_api_key(
             data_dir, configured.get_secret_value() if configured else None
         )
-        translations = Translations(library)
         callers, deliveries = Callers(database, clock, api_key), Deliveries(database, keys, clock)
         staff = StaffApi(
             callers=callers,
             approvals=approvals,
+            translations=translations,
             recovery=recovery,
             deliveries=deliveries,
             clock=clock,

@@ -35,6 +35,7 @@
         ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
         ├── UnknownName          unknown_name            no operator, or no key, of this name
         ├── UnknownFlow          unknown_flow
+        ├── TextRefused          text_refused
         ├── ChangeNotFound       change_not_found
         ├── ChangeDecided        change_decided
         ├── ChangeStale          change_stale

@@ -35,8 +35,14 @@ class SessionStore(Protocol):
     raised may still have happened, so the caller loads again.
     """
 
+    mark: bytes | None
+    """What `set_mark` stored last, by any process, as the last load of this one has seen it."""
+
     async def load(self, key: str) -> bytes | None:
         """The stored value, or None when there is none or its time is up."""
+
+    async def set_mark(self, mark: bytes) -> None:
+        """Store a mark that every process sees with its next load, and that is kept."""
 
     async def save(self, key: str, value: bytes, *, expected: bytes | None, ttl_ms: int) -> bool:
         """Store `value` if what is stored now equals `expected` (None: nothing is stored).

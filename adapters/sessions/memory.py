@@ -16,11 +16,15 @@ class MemorySessionStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.mark: bytes | None = None
         self._entries: dict[str, tuple[bytes, float]] = {}
         self._sweep_at = _SWEEP_AT_LEAST
 
     async def load(self, key: str) -> bytes | None:
         return self._live(key)
+
+    async def set_mark(self, mark: bytes) -> None:
+        self.mark = mark
 
     async def save(self, key: str, value: bytes, *, expected: bytes | None, ttl_ms: int) -> bool:
         check_ttl(ttl_ms)

@@ -29,16 +29,22 @@ _SAVE_SHA = hashlib.sha1(_SAVE.encode(), usedforsecurity=False).hexdigest()
 class RedisSessionStore:
     """The port SessionStore on one Redis. `url` is redis://, rediss:// or unix://; each key gets `prefix`.
 
-    Every call ends within `timeout_s`. Each session is one key, so that a cluster can spread them.
+    Every call ends within `timeout_s`. Each session is one key, and the mark is one, read along with a session.
     """
 
     def __init__(self, url: str, *, timeout_s: float, prefix: str = "ussd:session:") -> None:
         self._link = RedisLink(url, timeout_s=timeout_s)
         self._prefix = prefix
+        self._mark_key = f"{prefix}mark"
+        self.mark: bytes | None = None
 
     async def load(self, key: str) -> bytes | None:
-        stored: bytes | None = await self._link.call(pack("GET", self._prefix + key))
+        stored: bytes | None
+        stored, self.mark = await self._link.call(pack("MGET", self._prefix + key, self._mark_key))
         return stored
+
+    async def set_mark(self, mark: bytes) -> None:
+        await self._link.call(pack("SET", self._mark_key, mark))
 
     async def save(self, key: str, value: bytes, *, expected: bytes | None, ttl_ms: int) -> bool:
         check_ttl(ttl_ms)

@@ -162,6 +162,16 @@ class SampleStore(MemorySessionStore):
         self._entries[KEY] = (raw, monotonic() + 60)
 
 
+@dataclass
+class SettledTexts:
+    """The texts of a program, which nobody changes."""
+
+    program: Program
+
+    async def fresh(self) -> Program:
+        return self.program
+
+
 PROGRAM = program_of(FLOW)
 
 
@@ -181,7 +191,7 @@ class Engine:
         self.actions = actions or SampleActions()
         network = Network(profile or Profile(), 60_000, deadline_s)
         self.callbacks = Callbacks(
-            program=program,
+            texts=SettledTexts(program),
             store=self.store,
             actions=cast("Actions", self.actions),
             keys=KEYS,

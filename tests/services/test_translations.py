@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from adapters.sessions.memory import MemorySessionStore
+from adapters.sessions.redis import RedisSessionStore
 from tests.flow.vocabulary import ACTIONS
-from ussd_engine.flow.loader import load
+from tests.services.parts import KEYS, WallClock
+from ussd_engine.flow.loader import Library, load
+from ussd_engine.platform import overrides
+from ussd_engine.platform.database import Database
+from ussd_engine.platform.migrate import migrate
+from ussd_engine.ports import Callback
+from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.render import Profile
 from ussd_engine.services.action_specs import SPECS
+from ussd_engine.services.callbacks import Callbacks, Network
 from ussd_engine.services.translations import Translations, UnknownFlow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ussd_engine.ports import SessionStore
+    from ussd_engine.runtime.program import Program
+    from ussd_engine.runtime.screen import Screen
+    from ussd_engine.services.actions import Actions
 
 FIRST = """
 flow: a_part
@@ -43,15 +63,42 @@ states:
 """
 
 
-def translations(folder: Path, *texts: str) -> Translations:
+def library(folder: Path, *texts: str) -> Library:
     for number, text in enumerate(texts):
         (folder / f"{number}.yaml").write_text(text)
-    return Translations(load(folder, ACTIONS))
+    return load(folder, ACTIONS)
 
 
-def test_texts_by_their_place(tmp_path: Path) -> None:
+def over(library: Library, database: Database, store: SessionStore | None = None) -> Translations:
+    def compiled(changed: Library) -> Program:
+        return compile_library(changed, SPECS, "KE")
+
+    return Translations(
+        library, compiled(library), compiled, database, store or MemorySessionStore(WallClock())
+    )
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite+aiosqlite:///{tmp_path}/platform.db"
+    await migrate(url, KEYS)
+    opened = Database(url)
+    yield opened
+    await opened.close()
+
+
+async def put(database: Database, key: str, language: str, text: str | None) -> None:
+    await database.write(lambda c: overrides.save(c, key, language, text, WallClock().now()))
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, database: Database) -> Translations:
+    return over(library(tmp_path, FIRST, SECOND), database)
+
+
+async def test_texts_by_their_place(catalogue: Translations) -> None:
     """A key is the flow, the state and the place in it, with options counted from 1, as an author reads them."""
-    found = translations(tmp_path, FIRST, SECOND).fetch("en", None, None)
+    found = await catalogue.fetch("en", None, None, None)
     assert found.translations == {
         "a_part.states.end": "Part",
         "sample.texts.back": "Return",
@@ -65,53 +112,189 @@ def test_texts_by_their_place(tmp_path: Path) -> None:
     assert (found.language, found.fallback) == ("en", False)
 
 
-def test_default_language_is_that_of_the_dialled_flow(tmp_path: Path) -> None:
+async def test_default_language_is_that_of_the_dialled_flow(catalogue: Translations) -> None:
     """Without a wish, and for a language that there is not, the dialled flow's first language answers."""
-    catalogue = translations(tmp_path, FIRST, SECOND)
     assert catalogue.default_language == "sw"
     assert set(catalogue.languages) == {"sw", "en", "fr"}
-    assert catalogue.fetch(None, "sample", ["sample.bye.end"]).translations == {"sample.bye.end": "Kwaheri"}
-    assert not catalogue.fetch(None, None, None).fallback
-    unknown = catalogue.fetch("xx", None, ["sample.bye.end"])
+    assert (await catalogue.fetch(None, "sample", ["sample.bye.end"], None)).translations == {
+        "sample.bye.end": "Kwaheri"
+    }
+    assert not (await catalogue.fetch(None, None, None, None)).fallback
+    unknown = await catalogue.fetch("xx", None, ["sample.bye.end"], None)
     assert (unknown.language, unknown.fallback) == ("sw", True)
     assert unknown.translations == {"sample.bye.end": "Kwaheri"}
 
 
-def test_no_dialled_flow_still_has_a_default(tmp_path: Path) -> None:
+async def test_no_dialled_flow_still_has_a_default(tmp_path: Path, database: Database) -> None:
     """A folder of parts alone has the language of its first flow."""
-    assert translations(tmp_path, FIRST).default_language == "en"
+    assert over(library(tmp_path, FIRST), database).default_language == "en"
 
 
-def test_one_flow_and_some_keys(tmp_path: Path) -> None:
+async def test_one_flow_and_some_keys(catalogue: Translations) -> None:
     """A request may name a flow, keys, or both; keys that are not there are left out."""
-    catalogue = translations(tmp_path, FIRST, SECOND)
-    assert set(catalogue.fetch("en", "a_part", None).translations) == {"a_part.states.end"}
-    assert catalogue.fetch("en", "a_part", ["sample.bye.end"]).translations == {}
-    assert catalogue.fetch("en", None, ["none", "sample.hello.menu"]).translations == {
+    assert set((await catalogue.fetch("en", "a_part", None, None)).translations) == {"a_part.states.end"}
+    assert (await catalogue.fetch("en", "a_part", ["sample.bye.end"], None)).translations == {}
+    assert (await catalogue.fetch("en", None, ["none", "sample.hello.menu"], None)).translations == {
         "sample.hello.menu": "Hello"
     }
 
 
-def test_flow_that_is_not_there(tmp_path: Path) -> None:
+async def test_flow_that_is_not_there(catalogue: Translations) -> None:
     """An unknown flow is a refusal with a code of its own."""
     with pytest.raises(UnknownFlow) as caught:
-        translations(tmp_path, FIRST).fetch(None, "nothing", None)
+        await catalogue.fetch(None, "nothing", None, None)
     assert caught.value.code == "unknown_flow"
 
 
-def test_version_changes_with_the_texts(tmp_path: Path) -> None:
+async def test_version_changes_with_the_texts(catalogue: Translations, database: Database) -> None:
     """A version tells whether anything that the request covers has changed, and nothing else."""
-    before = translations(tmp_path, FIRST, SECOND)
-    after = translations(tmp_path, FIRST, SECOND.replace("Goodbye", "Farewell"))
-    assert before.fetch("en", None, None).version == before.fetch("en", None, None).version
-    assert before.fetch("en", None, None).version != after.fetch("en", None, None).version
-    assert before.fetch("en", "a_part", None).version == after.fetch("en", "a_part", None).version
-    assert before.fetch("en", None, None).version != before.fetch("sw", None, None).version
+
+    async def versions() -> list[str]:
+        wishes = (("en", None), ("en", "a_part"), ("sw", None))
+        return [(await catalogue.fetch(language, flow, None, None)).version for language, flow in wishes]
+
+    before = await versions()
+    assert await versions() == before
+    assert len(set(before)) == 3
+    await put(database, "sample.bye.end", "en", "Farewell")
+    after = await versions()
+    assert [new != old for new, old in zip(after, before, strict=True)] == [True, False, False]
+    await put(database, "sample.bye.end", "en", None)
+    assert await versions() == before
 
 
-def test_shipped_texts_are_complete() -> None:
+async def test_who_has_the_current_version_gets_no_texts(catalogue: Translations, database: Database) -> None:
+    """Until a text changes."""
+    version = (await catalogue.fetch("en", None, None, None)).version
+    assert (await catalogue.fetch("en", None, None, version)).translations is None
+    await put(database, "sample.bye.end", "en", "Farewell")
+    changed = await catalogue.fetch("en", None, None, version)
+    assert changed.translations
+    assert changed.translations["sample.bye.end"] == "Farewell"
+
+
+async def test_shipped_texts_are_complete(database: Database) -> None:
     """The shipped flows have every text in both languages."""
-    catalogue = Translations(load(Path(__file__).parents[2] / "flows", SPECS))
-    english, swahili = (catalogue.fetch(language, None, None).translations for language in ("en", "sw"))
+    catalogue = over(load(Path(__file__).parents[2] / "flows", SPECS), database)
+    english = (await catalogue.fetch("en", None, None, None)).translations
+    swahili = (await catalogue.fetch("sw", None, None, None)).translations
+    assert english
+    assert swahili
     assert english.keys() == swahili.keys()
     assert english["onboarding.welcome.options.1"] == "Open an account"
+
+
+# --- texts that staff changed
+
+
+@pytest.mark.parametrize(
+    ("key", "language", "text", "reason"),
+    [
+        ("sample.nowhere.menu", "en", "Hi", "no flow has a text 'sample.nowhere.menu'"),
+        ("other.hello.menu", "en", "Hi", "no flow has a text 'other.hello.menu'"),
+        ("sample.hello.menu", "fr", "Salut", "the text 'sample.hello.menu' is not in language 'fr'"),
+        ("sample.hello.menu", "en", "Hi {towm}", "'{towm}' in a text is not a value of 'sample'"),
+        ("sample.hello.menu", "en", "Hi {", "a lone '{'"),
+        ("sample.hello.menu", "en", "Hi \x1b[0m", "U+001B"),
+        ("sample.nowhere.menu", "en", None, "no flow has a text"),
+    ],
+)
+async def test_text_that_no_screen_could_show_is_refused(
+    catalogue: Translations, key: str, language: str, text: str | None, reason: str
+) -> None:
+    """By the rules that hold for the flow files, in words for the author of the text."""
+    found = catalogue.check(key, language, text)
+    assert len(found) == 1
+    assert reason in found[0]
+
+
+async def test_texts_change_and_nothing_else(catalogue: Translations, database: Database) -> None:
+    """In other words a program has the same revision, states and moves; one text for all languages may become several."""
+    before = catalogue.program
+    assert catalogue.check("sample.hello.options.2", "sw", "Namba {session.phone}") == []
+    await put(database, "sample.hello.options.2", "sw", "Namba {session.phone}")
+    await put(database, "sample.hello.menu", "en", "Good day, {session.phone}")
+    await catalogue.look()
+    after = catalogue.program
+    assert after is not before
+    assert after.revision == before.revision
+    assert after.dial == before.dial
+    assert {name: flow.nodes.keys() for name, flow in after.flows.items()} == {
+        name: flow.nodes.keys() for name, flow in before.flows.items()
+    }
+    shown = (await catalogue.fetch("en", None, None, None)).translations
+    assert shown
+    assert shown["sample.hello.options.2"] == "{session.phone}"
+    assert shown["sample.hello.menu"] == "Good day, {session.phone}"
+
+
+async def test_override_that_no_longer_fits_is_left_out(tmp_path: Path, database: Database) -> None:
+    """Flow files may be newer than what lies over them: what does not fit is left out, and the rest is shown."""
+    await put(database, "sample.gone.menu", "en", "Hi")
+    await put(database, "sample.hello.menu", "en", "Hi {gone}")
+    await put(database, "sample.bye.end", "en", "Farewell")
+    catalogue = over(library(tmp_path, FIRST, SECOND), database)
+    with capture_logs() as logs:
+        shown = (await catalogue.fetch("en", "sample", None, None)).translations
+    assert shown
+    assert (shown["sample.hello.menu"], shown["sample.bye.end"]) == ("Hello", "Farewell")
+    assert {entry["key"] for entry in logs if entry["event"] == "text_left_out"} == {
+        "sample.gone.menu",
+        "sample.hello.menu",
+    }
+
+
+@pytest.mark.parametrize("mark_is_lost", [False, True])
+async def test_session_sees_a_new_text_at_its_next_screen_in_every_worker(
+    tmp_path: Path, database: Database, redis_url: str, mark_is_lost: bool
+) -> None:
+    """A session goes on in new words, whichever worker its next key press comes to.
+
+    The worker that approved marks it in Redis. When that mark is lost, a look into the database makes up for it.
+    """
+    flows = library(tmp_path, FIRST, SECOND)
+    stores = [RedisSessionStore(redis_url, timeout_s=2) for _ in range(2)]
+    workers = [over(flows, database, store) for store in stores]
+    phones = [callbacks(texts, store) for texts, store in zip(workers, stores, strict=True)]
+    for phone in phones:
+        assert "Habari" in (await phone("")).text
+    await put(database, "sample.ask.ask", "sw", "Unatoka mji gani?")
+    assert "Mji gani" in (await phones[0]("1", session="s-0")).text  # nobody was told yet
+    if mark_is_lost:
+        await workers[1].look()
+    else:
+        await workers[0].announce()
+    assert "Unatoka mji gani?" in (await phones[1]("1")).text
+    assert "Unatoka mji gani?" in (await workers[1].fetch("sw", None, None, None)).translations.values()  # type: ignore[union-attr]
+    for store in stores:
+        await store.close()
+
+
+async def test_database_that_is_away_leaves_the_texts_as_they_are(
+    catalogue: Translations, database: Database
+) -> None:
+    """A subscriber gets a screen in old words rather than none."""
+    store = MemorySessionStore(WallClock())
+    texts = over(catalogue._library, database, store)
+    phone = callbacks(texts, store)
+    assert "Habari" in (await phone("")).text
+    await store.set_mark(b"another")
+    await database.write(lambda c: c.exec_driver_sql("ALTER TABLE translation_overrides RENAME TO away"))
+    assert "Mji gani" in (await phone("1")).text
+
+
+def callbacks(texts: Translations, store: SessionStore) -> Callable[..., Awaitable[Screen]]:
+    network = Network(Profile(), 60_000, 20.0)
+    answering = Callbacks(
+        texts=texts,
+        store=store,
+        actions=cast("Actions", None),
+        keys=KEYS,
+        clock=WallClock(),
+        networks={"default": network},
+    )
+
+    async def dial(transcript: str, session: str = "s-1") -> Screen:
+        return await answering.handle(Callback("at", session, "+254711000001", "*100#", "63902", transcript))
+
+    return dial

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -71,6 +72,15 @@ class ReplayDiverged(UssdError):
     code = "replay_diverged"
 
 
+class Texts(Protocol):
+    """The program that sessions run on, in the words that hold now."""
+
+    program: Program
+
+    async def fresh(self) -> Program:
+        """Asked after a session was loaded: with every text that was approved before."""
+
+
 class LostRace(Exception):
     """Another callback of the session was saved first."""
 
@@ -83,6 +93,7 @@ class _Turn:
     key: str
     network: Network
     deadline: float
+    program: Program
     stored: bytes | None = None
     language: str = ""
     replaying: bool = False
@@ -94,15 +105,14 @@ class Callbacks:
     def __init__(
         self,
         *,
-        program: Program,
+        texts: Texts,
         store: SessionStore,
         actions: Actions,
         keys: KeyRing,
         clock: Clock,
         networks: Mapping[str, Network],
     ) -> None:
-        self._programs = {program.revision: program}
-        self._current = program
+        self._texts = texts
         self._store = store
         self._actions = actions
         self._keys = keys
@@ -113,7 +123,9 @@ class Callbacks:
         """The screen that answers a callback. Never raises, and ends within the network's deadline."""
         network = self._networks.get(callback.network) or self._networks["default"]
         deadline = self._clock.monotonic() + network.answer_deadline_s
-        turn = _Turn(callback, f"{callback.gateway}:{callback.session_id}", network, deadline)
+        turn = _Turn(
+            callback, f"{callback.gateway}:{callback.session_id}", network, deadline, self._texts.program
+        )
         try:
             async with asyncio.timeout(network.answer_deadline_s):
                 return await self._races(turn)
@@ -148,6 +160,7 @@ class Callbacks:
 
     async def _attempt(self, turn: _Turn) -> Screen:
         turn.stored = await self._store.load(turn.key)
+        turn.program = await self._texts.fresh()
         if turn.stored is None:
             return await self._begin(turn)
         session = known = loads(turn.stored, self._keys)
@@ -155,7 +168,7 @@ class Callbacks:
         callback = turn.callback
         if (callback.phone_number, callback.service_code) != (session.phone_number, session.service_code):
             raise SessionConflict("the caller or the service code differs from the session's first callback")
-        if not session.ended and waits_for_action(self._program_of(session), session):
+        if not session.ended and waits_for_action(_program_of(turn, session), session):
             session = await self._act(turn, session)
         session = await self._play(turn, session, self._news(turn, session))
         return _receipt(session if session is known else await self._save(turn, session))
@@ -186,13 +199,13 @@ class Callbacks:
         in a callback of its own, so that no effect runs twice.
         """
         callback = turn.callback
-        flow = self._current.dial.get(callback.service_code)
+        flow = turn.program.dial.get(callback.service_code)
         if flow is None:
             log.error(
                 "no_flow_for_service_code", gateway=callback.gateway, service_code=callback.service_code
             )
             return self._sorry(turn)
-        session = begin(self._current, flow, self._fresh(turn))
+        session = begin(turn.program, flow, self._fresh(turn))
         session = await self._advance(turn, session, Proceed())
         session = await self._play(turn, session, inputs_of(callback.transcript))
         return _receipt(await self._save(turn, session))
@@ -269,7 +282,7 @@ class Callbacks:
             raise ReplayDiverged("a replay came to an effect that its inputs had not led to")
 
     def _step(self, turn: _Turn, session: Session, happening: Happening) -> tuple[Session, Outcome]:
-        program = self._program_of(session)
+        program = _program_of(turn, session)
         return step(program, session, happening, self._clock.now(), turn.network.profile)
 
     async def _run(self, turn: _Turn, session: Session, run: Run) -> Result:
@@ -292,14 +305,6 @@ class Callbacks:
         return session
 
     # --- helpers
-
-    def _program_of(self, session: Session) -> Program:
-        try:
-            return self._programs[session.revision]
-        except KeyError:
-            raise SessionCorrupt(
-                f"a session runs on revision {session.revision}, which is not loaded"
-            ) from None
 
     def _digest(self, turn: _Turn, transcript: str) -> str:
         callback = turn.callback
@@ -324,11 +329,18 @@ class Callbacks:
 
     def _words(self, turn: _Turn) -> str:
         """In plain text: the engine's phrases hold no placeholders, and there may be no session to fill them."""
-        flow = self._current.flows.get(self._current.dial.get(turn.callback.service_code, ""))
+        program = turn.program
+        flow = program.flows.get(program.dial.get(turn.callback.service_code, ""))
         language = turn.language or (flow.languages[0] if flow else "en")
         if flow is not None and language in flow.phrases["sorry"]:
             return "".join(piece for piece in flow.phrases["sorry"][language] if isinstance(piece, str))
         return PHRASES["sorry"].get(language, PHRASES["sorry"]["en"])
+
+
+def _program_of(turn: _Turn, session: Session) -> Program:
+    if session.revision != turn.program.revision:
+        raise SessionCorrupt(f"a session runs on revision {session.revision}, which is not loaded")
+    return turn.program
 
 
 def _workflow_id(session: Session, run: Run) -> str:

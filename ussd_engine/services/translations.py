@@ -1,78 +1,244 @@
-"""The texts of the flows, for other channels that show the same words."""
+"""The texts of the flows: for other channels that show the same words, and for staff who change them.
+
+A text that staff changed lies over that of the flow file, as soon as the change is approved. Every worker notices at
+its next turn, by a mark that the session store gives out with each session; a mark that was lost is made up for by a
+look into the database now and then. The flows stay the same in all but their words, so a session goes on.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from ussd_engine.errors import Refusal
-from ussd_engine.flow.checks.texts import all_texts
-from ussd_engine.flow.loader import Library
-from ussd_engine.flow.model import Flow
-from ussd_engine.flow.text import per_language
+import structlog
+
+from ussd_engine.errors import DatabaseUnavailable, Refusal, StoreUnavailable
+from ussd_engine.flow.catalogue import UnknownText, entries, faults, find, with_texts
+from ussd_engine.platform import overrides
+from ussd_engine.services.action_specs import SPECS
+from ussd_engine.services.approvals import Kind, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from ussd_engine.flow.catalogue import Overrides
+    from ussd_engine.flow.loader import Library
+    from ussd_engine.platform.changes import StagedChange
+    from ussd_engine.platform.database import Database
+    from ussd_engine.ports import SessionStore
+    from ussd_engine.runtime.program import Program
+    from ussd_engine.services.approvals import Approvals, Staged
+
+log = structlog.get_logger(__name__)
+
+OVERRIDE = "translation.override"
+"""The kind of change."""
+LOOK_S = 1.0
+"""How long a turn waits for new texts; a database that takes longer leaves it with those that it has."""
 
 
 class UnknownFlow(Refusal):
     code = "unknown_flow"
 
 
+class TextRefused(Refusal):
+    """A proposed text that the flow could not show. `reasons` are sentences for its author."""
+
+    code = "text_refused"
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
 @dataclass(frozen=True, slots=True)
 class TranslationSet:
-    """Texts by key, "onboarding.welcome.options.1"; placeholders stand in them as in the flow.
+    """Texts by key; placeholders stand in them as in the flow.
 
     `version` changes when any text that the request covers does. `fallback`: the language asked for is not
-    there, and the default language answers.
+    there, and the default language answers. `translations` is None for who has this version already.
     """
 
     language: str
     version: str
     fallback: bool
-    translations: Mapping[str, str]
+    translations: Mapping[str, str] | None
 
 
 class Translations:
-    """The catalogue of one library: the first dialled flow's first language is the default."""
+    """The texts of one library: the first dialled flow's first language is the default.
 
-    def __init__(self, library: Library) -> None:
+    `program` is that of the library, and later the one with the texts as they are then, which `compile_` makes.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        program: Program,
+        compile_: Callable[[Library], Program],
+        database: Database,
+        store: SessionStore,
+    ) -> None:
+        self._library = library
+        self._compile = compile_
+        self._database = database
+        self._store = store
+        self._overrides: Overrides = {}
+        self._mark: bytes | None = None
+        self._reloading = asyncio.Lock()
         flows = library.flows.values()
         dialled = next((flow for flow in flows if flow.dial), None) or next(iter(flows))
         self.default_language = dialled.languages[0]
-        self._flows = {flow.flow: _by_language(flow) for flow in flows}
+        self.program = program
+        self._texts = _by_flow(library)
 
     @property
     def languages(self) -> tuple[str, ...]:
         """All languages of the flows, the default first."""
-        others = {language for texts in self._flows.values() for language in texts} - {self.default_language}
+        others = {language for texts in self._texts.values() for language in texts} - {self.default_language}
         return (self.default_language, *sorted(others))
 
-    def fetch(self, language: str | None, flow: str | None, keys: Sequence[str] | None) -> TranslationSet:
+    async def fetch(
+        self, language: str | None, flow: str | None, keys: Sequence[str] | None, version: str | None
+    ) -> TranslationSet:
         """The texts of one flow or of all, only those with `keys` when given. Raises UnknownFlow."""
-        if flow is not None and flow not in self._flows:
+        if flow is not None and flow not in self._texts:
             raise UnknownFlow("there is no such flow")
+        await self.look()
         wanted = language or self.default_language
         used = wanted if wanted in self.languages else self.default_language
-        chosen = [self._flows[flow]] if flow is not None else list(self._flows.values())
+        chosen = [self._texts[flow]] if flow is not None else list(self._texts.values())
         texts = {key: text for by_language in chosen for key, text in by_language.get(used, {}).items()}
         if keys is not None:
             texts = {key: texts[key] for key in keys if key in texts}
         digest = hashlib.sha256(repr((used, sorted(texts.items()))).encode()).hexdigest()[:16]
-        return TranslationSet(used, digest, used != wanted, texts)
+        return TranslationSet(used, digest, used != wanted, None if digest == version else texts)
+
+    async def fresh(self) -> Program:
+        """The program to show the next screen of a session with, which was loaded just now."""
+        mark = self._store.mark
+        if mark != self._mark:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._reload()
+                self._mark = mark
+            except (DatabaseUnavailable, TimeoutError):
+                log.warning("texts_not_looked_up")
+        return self.program
+
+    async def look(self) -> None:
+        """See whether there are other texts than those that are shown here."""
+        try:
+            await self._reload()
+        except DatabaseUnavailable:
+            log.warning("texts_not_looked_up")
+
+    async def announce(self) -> None:
+        """Show the new texts here, and tell the other workers. They look by themselves when nobody can tell them."""
+        await self.look()
+        try:
+            await self._store.set_mark(uuid4().bytes)
+        except StoreUnavailable:
+            log.warning("texts_not_announced")
+
+    async def propose(
+        self,
+        approvals: Approvals,
+        key: str,
+        language: str,
+        text: str | None,
+        maker: str,
+        reason: str | None,
+        request_id: str,
+    ) -> Staged:
+        """Ask for other words; None asks for those of the flow file. Raises TextRefused, ChangeConflict."""
+        await self.look()
+        if refused := self.check(key, language, text):
+            raise TextRefused(refused)
+        current = self._texts[key.partition(".")[0]][language][key]
+        place = {"key": key, "language": language}
+        return await approvals.propose(
+            Request(
+                id=str(uuid4()),
+                kind=OVERRIDE,
+                entity="translations",
+                entity_id=overrides.entity_id(key, language),
+                before={**place, "text": current},
+                after={**place, "text": text},
+                context={},
+                maker=maker,
+                maker_reason=reason,
+                request_id=request_id,
+            )
+        )
+
+    def check(self, key: str, language: str, text: str | None) -> list[str]:
+        """What stands against the text, by the rules of the flow language; nothing when it can be shown."""
+        wanted = {place: words for place, words in self._overrides.items() if place != (key, language)}
+        try:
+            if text is None:  # the file's own, which has to be there
+                text = find(self._library, key, language).texts[language]
+            return faults(with_texts(self._library, {**wanted, (key, language): text}), SPECS)
+        except (UnknownText, ValueError) as error:
+            return [str(error)]
+
+    async def _reload(self) -> None:
+        async with self._reloading:
+            found = await self._database.read(overrides.all_of)
+            if found == self._overrides:
+                return
+            library = self._shown(found)
+            # what a session holds of a program are places in it, and they are as they were
+            self.program = replace(self._compile(library), revision=self.program.revision)
+            self._texts = _by_flow(library)
+            self._overrides = found
+            log.info("texts_changed", overrides=len(found))
+
+    def _shown(self, found: Overrides) -> Library:
+        """The library with every override that fits its flows, which may be newer than it."""
+        try:
+            library = with_texts(self._library, found)
+            if not faults(library, SPECS):
+                return library
+        except (UnknownText, ValueError):
+            pass
+        library = self._library
+        for place, text in sorted(found.items()):
+            try:
+                tried = with_texts(library, {place: text})
+                reasons = faults(tried, SPECS)
+            except (UnknownText, ValueError) as error:
+                reasons = [str(error)]
+            if reasons:
+                log.warning("text_left_out", key=place[0], language=place[1], reasons=reasons)
+            else:
+                library = tried
+        return library
 
 
-def _by_language(flow: Flow) -> dict[str, dict[str, str]]:
-    result: dict[str, dict[str, str]] = {language: {} for language in flow.languages}
-    for key, texts in _keyed(flow):
-        for language, text in texts.items():
-            result[language][key] = text
+def kinds(announce: Callable[[], Awaitable[None]]) -> Mapping[str, Kind]:
+    """What approving does to a text."""
+    return {OVERRIDE: Kind(_apply, after=announce)}
+
+
+def _apply(connection: Connection, change: StagedChange, now: datetime) -> None:
+    after = change.after
+    overrides.save(connection, after["key"], after["language"], after["text"], now)
+
+
+def _by_flow(library: Library) -> dict[str, dict[str, dict[str, str]]]:
+    """Flow, then language, then key to text."""
+    result: dict[str, dict[str, dict[str, str]]] = {}
+    for name, flow in library.flows.items():
+        result[name] = {language: {} for language in flow.languages}
+        for entry in entries(flow):
+            for language, text in entry.texts.items():
+                result[name][language][entry.key] = text
     return result
-
-
-def _keyed(flow: Flow) -> Iterator[tuple[str, dict[str, str]]]:
-    """Keys are the place of the text without the word `states` and with options counted from 1."""
-    for path, text in all_texts(flow):
-        place = path[1:] if path[0] == "states" else path
-        parts = [str(step + 1) if isinstance(step, int) else step for step in place]
-        if parts[-1] == "text":
-            parts.pop()
-        yield ".".join((flow.flow, *parts)), per_language(text, flow.languages)

@@ -131,13 +131,18 @@ class AccountRequest(Request):
 
 
 class TranslationsRequest(Request):
-    """An unknown `language` is answered in the default one; without `flow` or `keys` all are answered."""
+    """An unknown `language` is answered in the default one; without `flow` or `keys` all are answered.
+
+    `version` is that of a former answer to the same request: texts come only if it is no longer the current one.
+    """
 
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$")] | None = None
     flow: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
     keys: (
         Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=500)] | None
     ) = None
+
+    version: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] | None = None
 
     example: ClassVar[dict[str, object]] = {"language": "sw"}
 
@@ -173,12 +178,16 @@ class PendingAnswer(BaseModel):
 
 
 class TranslationsAnswer(BaseModel):
-    """`fallback`: the language asked for is not there, and this is the default one."""
+    """`fallback`: the language asked for is not there, and this is the default one.
+
+    `not_modified`: the texts are those of the version that the request named, and none are sent.
+    """
 
     language: str
     version: str
     fallback: bool
-    translations: dict[str, str]
+    not_modified: bool
+    translations: dict[str, str] | None
 
 
 class FieldErrorBody(BaseModel):

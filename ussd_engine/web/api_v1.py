@@ -137,7 +137,8 @@ class Api:
 
     async def fetch_translations(self, request: web.Request) -> web.Response:
         asked, _ = await self._read(request, TranslationsRequest, Scope.TRANSLATIONS)
-        found = self.translations.fetch(asked.language, asked.flow, asked.keys)
+        found = await self.translations.fetch(asked.language, asked.flow, asked.keys, asked.version)
+        texts = found.translations
         return _answer(
             request,
             200,
@@ -145,7 +146,8 @@ class Api:
                 language=found.language,
                 version=found.version,
                 fallback=found.fallback,
-                translations=dict(found.translations),
+                not_modified=texts is None,
+                translations=None if texts is None else dict(texts),
             ),
         )
 

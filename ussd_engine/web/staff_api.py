@@ -10,10 +10,11 @@ import structlog
 
 from ussd_engine.access import Principal, Scope
 from ussd_engine.phone import mask
+from ussd_engine.services.translations import TextRefused
 from ussd_engine.web.answers import answer, request_id
 from ussd_engine.web.api_models import Reading
 from ussd_engine.web.doorkeeper import admit
-from ussd_engine.web.problems import Problem
+from ussd_engine.web.problems import FieldError, Problem
 from ussd_engine.web.reading import read, read_query
 from ussd_engine.web.staff_models import (
     ApprovalsQuery,
@@ -29,8 +30,10 @@ from ussd_engine.web.staff_models import (
     OperationEntry,
     OperationsAnswer,
     OperationsQuery,
+    OverrideRequest,
     RejectRequest,
     RetryRequest,
+    StagedAnswer,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from ussd_engine.services.callers import Callers
     from ussd_engine.services.deliveries import Deliveries
     from ussd_engine.services.recovery import Recovery
+    from ussd_engine.services.translations import Translations
 
 PREFIX = "/api/v1"
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
@@ -58,6 +62,7 @@ PERSONAL = "person."
 class StaffApi:
     callers: Callers
     approvals: Approvals
+    translations: Translations
     recovery: Recovery
     deliveries: Deliveries
     clock: Clock
@@ -69,6 +74,7 @@ class StaffApi:
         yield "GET", f"{PREFIX}/approvals/{{id}}", self.show_change
         yield "POST", f"{PREFIX}/approvals/{{id}}/approve", self.approve
         yield "POST", f"{PREFIX}/approvals/{{id}}/reject", self.reject
+        yield "POST", f"{PREFIX}/translations/overrides", self.propose_text
         yield "GET", f"{PREFIX}/operations", self.list_operations
         yield "GET", f"{PREFIX}/operations/{{id}}", self.show_operation
         yield "POST", f"{PREFIX}/operations/{{id}}/retry", self.retry
@@ -101,6 +107,25 @@ class StaffApi:
             _id(request), asked.version, principal.name, request_id(request), asked.reason
         )
         return _answer(request, _shown(decided, principal))
+
+    async def propose_text(self, request: web.Request) -> web.Response:
+        principal = await self._admit(request, Scope.MAKE)
+        asked = await read(request, OverrideRequest, self._reading(), self.max_body_bytes)
+        try:
+            staged = await self.translations.propose(
+                self.approvals,
+                asked.key,
+                asked.language,
+                asked.text,
+                maker=principal.name,
+                reason=asked.reason,
+                request_id=request_id(request),
+            )
+        except TextRefused as refused:
+            detail = "The flows could not show this text; `errors` says why."
+            errors = tuple(FieldError("text", "text_refused", reason) for reason in refused.reasons)
+            raise Problem(422, "text_refused", detail, errors=errors) from None
+        return _answer(request, StagedAnswer(change_id=staged.change_id), status=202)
 
     async def list_operations(self, request: web.Request) -> web.Response:
         await self._admit(request, Scope.VIEW)

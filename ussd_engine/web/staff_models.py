@@ -75,6 +75,24 @@ class RetryRequest(Request):
     example: ClassVar[dict[str, object]] = {}
 
 
+class OverrideRequest(Request):
+    """Other words for a text of the flows; `text` null asks for those of the flow file again."""
+
+    key: Annotated[str, Field(min_length=1, max_length=256)]
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$")]
+    text: Annotated[str, Field(min_length=1, max_length=2000)] | None
+    reason: Reason | None = None
+
+    example: ClassVar[dict[str, object]] = {"key": "onboarding.welcome", "language": "en", "text": "Hello"}
+
+
+class StagedAnswer(BaseModel):
+    """The change waits for somebody else's decision."""
+
+    status: Literal["staged"] = "staged"
+    change_id: str
+
+
 class ChangeEntry(BaseModel):
     """A staged change without what it changes."""
 
