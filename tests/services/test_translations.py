@@ -209,7 +209,7 @@ async def test_text_that_no_screen_could_show_is_refused(
 
 
 async def test_texts_change_and_nothing_else(catalogue: Translations, database: Database) -> None:
-    """In other words a program has the same revision, states and moves; one text for all languages may become several."""
+    """In other words a program has the same revision, states and moves; one text may become several."""
     before = catalogue.program
     assert catalogue.check("sample.hello.options.2", "sw", "Namba {session.phone}") == []
     await put(database, "sample.hello.options.2", "sw", "Namba {session.phone}")

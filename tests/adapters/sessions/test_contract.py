@@ -148,6 +148,20 @@ async def test_a_refused_save_does_not_prolong(subject: Subject) -> None:
     assert await subject.store.load("a") is None
 
 
+async def test_a_mark_is_seen_with_the_next_load(store: SessionStore) -> None:
+    """It is another thing than a session, and stays until there is another mark."""
+    await store.load("a")
+    assert store.mark is None
+    await store.set_mark(b"one")
+    await store.save("a", b"session", expected=None, ttl_ms=LONG_MS)
+    for key, value in (("a", b"session"), ("b", None)):
+        assert await store.load(key) == value
+        assert store.mark == b"one"
+    await store.set_mark(b"two")
+    await store.load("a")
+    assert store.mark == b"two"
+
+
 @pytest.mark.parametrize("ttl_ms", [0, -1])
 async def test_a_session_without_time_is_a_mistake(store: SessionStore, ttl_ms: int) -> None:
     """A time to live below one millisecond is an error of the caller, not a session that vanishes."""
