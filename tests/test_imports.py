@@ -56,6 +56,7 @@ EVERYTHING = {
     "console",
     "staff_commands",
     "audit_commands",
+    "operations_commands",
     "sms_commands",
     "__main__",
     "serving",

@@ -51,14 +51,6 @@ async def test_all_messages_are_seen_the_newest_first(tmp_path: Path) -> None:
     assert PHONE not in run.stdout
 
 
-def test_a_folder_without_data_is_not_taken_for_one_without_messages(tmp_path: Path) -> None:
-    """A wrong data_dir is said to be wrong, and nothing is made there."""
-    run = ussd("sms", "list", data_dir=str(tmp_path / "none"))
-    assert run.returncode == 2
-    assert "no key ring" in run.stderr
-    assert not (tmp_path / "none").exists()
-
-
 def test_two_filters_at_once_are_refused(tmp_path: Path) -> None:
     """Of two filters that say different things neither wins."""
     assert ussd("sms", "list", "--failed", "--state", "sent", data_dir=str(tmp_path)).returncode == 2

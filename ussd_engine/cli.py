@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ussd_engine import console, sms_commands
+from ussd_engine import console, operations_commands, sms_commands
 from ussd_engine.audit_commands import audit
 from ussd_engine.console import Config
 from ussd_engine.errors import FlowError, UssdError
@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(operations_commands.app, name="operations")
 app.add_typer(sms_commands.app, name="sms")
 
 for group in (operator, key, audit):

@@ -27,6 +27,7 @@ from ussd_engine.ports import Gateway
 from ussd_engine.web.api_v1 import PREFIX, Api
 from ussd_engine.web.app import build_app, runner
 from ussd_engine.web.openapi import document
+from ussd_engine.web.staff_api import StaffApi
 
 KEY = "sample-key-for-tests-only"
 DOCUMENT = document()
@@ -144,7 +145,18 @@ async def front() -> AsyncIterator[Front]:
         "broken": BrokenGateway(),
     }
     checks = {"store": front.check_store, "database": front.check_database}
-    app = build_app(api=api, gateways=gateways, callbacks=cast("Any", front.callbacks), checks=checks)
+    staff = StaffApi(
+        callers=cast("Any", front.callers),
+        approvals=cast("Any", None),  # the routes of staff are tested with the real services
+        translations=cast("Any", None),
+        recovery=cast("Any", None),
+        deliveries=cast("Any", None),
+        clock=FixedClock(),
+        max_body_bytes=65536,
+    )
+    app = build_app(
+        api=api, staff=staff, gateways=gateways, callbacks=cast("Any", front.callbacks), checks=checks
+    )
     running = runner(app)
     await running.setup()
     await web.TCPSite(running, "127.0.0.1", 0).start()

@@ -105,7 +105,9 @@ class FakeIdempotencyKeys:
 
 
 class FakeTranslations:
-    def fetch(self, language: str | None, flow: str | None, keys: Sequence[str] | None) -> TranslationSet:
+    async def fetch(
+        self, language: str | None, flow: str | None, keys: Sequence[str] | None, version: str | None
+    ) -> TranslationSet:
         if flow not in {None, "onboarding"}:
             raise UnknownFlow("no such flow")
         texts = {"onboarding.welcome": "Karibu" if language == "sw" else "Welcome"}
@@ -115,7 +117,7 @@ class FakeTranslations:
             language=(language or "en") if known else "en",
             version="v1",
             fallback=not known,
-            translations=chosen,
+            translations=None if version == "v1" else chosen,
         )
 
 

@@ -114,8 +114,11 @@ async def test_translations(front: Front) -> None:
         "language": "sw",
         "version": "v1",
         "fallback": False,
+        "not_modified": False,
         "translations": {"onboarding.welcome": "Karibu"},
     }
+    known = (await front.api(TEXTS, {"language": "sw", "version": "v1"})).json
+    assert (known["not_modified"], known["translations"]) == (True, None)
     assert (await front.api(TEXTS, {"language": "fr-CH"})).json["fallback"] is True
     assert (await front.api(TEXTS, {"keys": ["x"]})).json["translations"] == {}
     assert problem(await front.api(TEXTS, {"flow": "none"})) == (422, "unknown_flow")

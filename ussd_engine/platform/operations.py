@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid5
 
 import orjson
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, literal, select, update
 
 from ussd_engine.platform.rows import insert_if_absent
-from ussd_engine.platform.tables import UNFINISHED, operations, sealed_at
+from ussd_engine.platform.tables import UNFINISHED, notifications, operations, sealed_at, staged_changes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -181,6 +181,18 @@ def listed(
         wanted = wanted.where(operations.c.created_at < before)
     rows = connection.execute(wanted.order_by(operations.c.created_at.desc(), operations.c.id).limit(limit))
     return [_operation(row, keys) for row in rows]
+
+
+def traces(connection: Connection, id_: str) -> list[tuple[str, ...]]:
+    """What an operation left behind: what it is, its id, its kind and its state."""
+    sms, changes = notifications.c, staged_changes.c
+    told = select(literal("SMS"), sms.id, sms.event, func.coalesce(sms.delivery, sms.state)).where(
+        sms.operation_id == id_
+    )
+    staged = select(literal("change"), changes.id, changes.kind, changes.state).where(
+        changes.operation_id == id_
+    )
+    return [tuple(row) for query in (staged, told) for row in connection.execute(query)]
 
 
 def begun_before(connection: Connection, keys: KeyRing, at: datetime) -> list[Operation]:

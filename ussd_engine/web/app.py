@@ -13,6 +13,7 @@ from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.callbacks import callback_route, events_route
 from ussd_engine.web.health import healthz, readyz_route
 from ussd_engine.web.problems import guarded, unmatched
+from ussd_engine.web.staff_api import PREFIX as STAFF_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,8 @@ def build_app(
     app.router.add_post(f"{PREFIX}/subscription/register", guarded(api.register_subscription))
     app.router.add_post(f"{PREFIX}/account/register", guarded(api.register_account))
     app.router.add_post(f"{PREFIX}/translations/fetch", guarded(api.fetch_translations))
-    app.router.add_get(f"{PREFIX}/openapi.json", guarded(openapi.route()))
+    app.router.add_get(f"{PREFIX}/openapi.json", guarded(openapi.route(openapi.document())))
+    app.router.add_get(f"{STAFF_PREFIX}/openapi.json", guarded(openapi.route(openapi.staff_document())))
     for method, path, handler in staff.routes():
         app.router.add_route(method, path, guarded(handler))
     app.router.add_get("/healthz", guarded(healthz))

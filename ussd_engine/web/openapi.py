@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 document, made from the very models that read and write the bodies."""
+"""The OpenAPI 3.1 documents, made from the very models that read and write the bodies.
+
+One is of the routes for programs and one of those for the bank's staff.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,23 @@ from ussd_engine.web.api_models import (
 )
 from ussd_engine.web.api_v1 import IDEMPOTENCY_HEADER, PREFIX
 from ussd_engine.web.problems import CONTENT_TYPE
+from ussd_engine.web.staff_api import PREFIX as STAFF_PREFIX
+from ussd_engine.web.staff_models import (
+    ApprovalsQuery,
+    ApproveRequest,
+    ChangeAnswer,
+    ChangesAnswer,
+    NoQuery,
+    NotificationsAnswer,
+    NotificationsQuery,
+    OperationEntry,
+    OperationsAnswer,
+    OperationsQuery,
+    OverrideRequest,
+    RejectRequest,
+    RetryRequest,
+    StagedAnswer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +54,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Operation:
+class Operation:
+    """One route below the prefix of its document. `request` is the body of a POST, `query` what a GET takes."""
+
     path: str
     operation_id: str
     summary: str
-    request: type[Request]
     answers: Mapping[int, type[BaseModel]]
     problems: Mapping[int, str]
+    request: type[Request] | None = None
+    query: type[BaseModel] | None = None
+
+    @property
+    def method(self) -> str:
+        return "post" if self.request else "get"
 
     @property
     def registers(self) -> bool:
@@ -63,52 +90,142 @@ _UNAVAILABLE = (
 )
 _FAILED = f"{_UNAVAILABLE}; the same Idempotency-Key may try again"
 _BAD_KEY = f"{_ANY_PROBLEM[400]}, or `invalid_idempotency_key`"
+_DENIED = f"{_ANY_PROBLEM[403]}, or `not_allowed` by the policy of the USSD role"
 _REUSED = f"{_ANY_PROBLEM[422]}, or `idempotency_key_reused`"
 
 _OPERATIONS = (
-    _Operation(
+    Operation(
         "/subscription/check",
         "checkSubscription",
         "Is this phone number subscribed, and does the bank know it?",
-        CheckRequest,
         {200: SubscriptionAnswer},
-        {503: _UNAVAILABLE},
+        {403: _DENIED, 503: _UNAVAILABLE},
+        request=CheckRequest,
     ),
-    _Operation(
+    Operation(
         "/subscription/register",
         "registerSubscription",
         "Register an existing customer of the bank, staged for approval.",
-        SubscriptionRequest,
         {201: RegisteredAnswer, 202: PendingAnswer},
         {
             400: _BAD_KEY,
-            403: f"{_ANY_PROBLEM[403]}, or `identity_not_verified`",
+            403: f"{_DENIED}, or `identity_not_verified`",
             404: "`customer_not_found`",
             409: "`already_subscribed`",
             422: _REUSED,
             503: _FAILED,
         },
+        request=SubscriptionRequest,
     ),
-    _Operation(
+    Operation(
         "/account/register",
         "registerAccount",
         "Open an account for a customer whom the bank does not know yet.",
-        AccountRequest,
         {201: AccountAnswer, 202: PendingAnswer},
         {
             400: _BAD_KEY,
+            403: f"{_DENIED}, or no further opening today",
             409: "`customer_exists`",
             422: f"{_REUSED}, or `rejected` by the bank",
             503: _FAILED,
         },
+        request=AccountRequest,
     ),
-    _Operation(
+    Operation(
         "/translations/fetch",
         "fetchTranslations",
         "The texts of the flows in one language.",
-        TranslationsRequest,
         {200: TranslationsAnswer},
         {422: f"{_ANY_PROBLEM[422]}, or `unknown_flow`"},
+        request=TranslationsRequest,
+    ),
+)
+
+_AWAY = "`database_unavailable`: a part of this service does not answer"
+_ID_PROBLEM = "`not_found`, or `{what}_not_found`"
+_DECISIONS: Mapping[int, str] = {
+    403: f"{_ANY_PROBLEM[403]}, or `self_approval`: who asked for a change does not decide on it",
+    404: _ID_PROBLEM.format(what="change"),
+    409: "`change_decided`, `change_stale`, `change_expired`, `change_conflict`: nothing was changed",
+    503: _AWAY,
+}
+
+_STAFF_OPERATIONS = (
+    Operation(
+        "/approvals",
+        "listApprovals",
+        "Changes that wait for a decision, or were decided on.",
+        {200: ChangesAnswer},
+        {503: _AWAY},
+        query=ApprovalsQuery,
+    ),
+    Operation(
+        "/approvals/{id}",
+        "showApproval",
+        "One change with its difference.",
+        {200: ChangeAnswer},
+        {404: _ID_PROBLEM.format(what="change"), 503: _AWAY},
+        query=NoQuery,
+    ),
+    Operation(
+        "/approvals/{id}/approve",
+        "approve",
+        "Apply the change, in the version that was read.",
+        {200: ChangeAnswer},
+        _DECISIONS,
+        request=ApproveRequest,
+    ),
+    Operation(
+        "/approvals/{id}/reject",
+        "reject",
+        "Refuse the change, in the version that was read; it is kept with the reason.",
+        {200: ChangeAnswer},
+        _DECISIONS,
+        request=RejectRequest,
+    ),
+    Operation(
+        "/translations/overrides",
+        "proposeText",
+        "Ask for other words in a text of the flows, staged for approval.",
+        {202: StagedAnswer},
+        {
+            409: "`change_conflict`: a change of this text waits already",
+            422: f"{_ANY_PROBLEM[422]}, or `text_refused`: `errors` says why the flows could not show it",
+            503: _AWAY,
+        },
+        request=OverrideRequest,
+    ),
+    Operation(
+        "/operations",
+        "listOperations",
+        "Registrations and openings by their state, among them those in doubt.",
+        {200: OperationsAnswer},
+        {503: _AWAY},
+        query=OperationsQuery,
+    ),
+    Operation(
+        "/operations/{id}",
+        "showOperation",
+        "One registration or opening.",
+        {200: OperationEntry},
+        {404: _ID_PROBLEM.format(what="operation"), 503: _AWAY},
+        query=NoQuery,
+    ),
+    Operation(
+        "/operations/{id}/retry",
+        "retryOperation",
+        "Take an unfinished operation up again; an opening is asked for at the bank before anything else.",
+        {202: OperationEntry},
+        {404: _ID_PROBLEM.format(what="operation"), 409: "`operation_finished`", 503: _AWAY},
+        request=RetryRequest,
+    ),
+    Operation(
+        "/notifications",
+        "listNotifications",
+        "SMS to subscribers and what became of them.",
+        {200: NotificationsAnswer},
+        {503: _AWAY},
+        query=NotificationsQuery,
     ),
 )
 
@@ -129,26 +246,36 @@ _HEADERS: Mapping[str, Mapping[str, Any]] = {
 
 
 def document() -> dict[str, Any]:
+    """Of the routes for programs."""
+    return _document("USSD engine", PREFIX, _OPERATIONS)
+
+
+def staff_document() -> dict[str, Any]:
+    """Of the routes for the bank's staff."""
+    return _document("USSD engine, for staff", STAFF_PREFIX, _STAFF_OPERATIONS)
+
+
+def _document(title: str, prefix: str, operations: tuple[Operation, ...]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "USSD engine",
+            "title": title,
             "version": "1",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": PREFIX}],
+        "servers": [{"url": prefix}],
         "security": [{"apiKey": []}],
-        "paths": {operation.path: {"post": _operation(operation)} for operation in _OPERATIONS},
+        "paths": {operation.path: {operation.method: _operation(operation)} for operation in operations},
         "components": {
-            "schemas": _schemas(),
+            "schemas": _schemas(operations),
             "parameters": _HEADERS,
             "securitySchemes": {"apiKey": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def route() -> Handler:
-    body = orjson.dumps(document())
+def route(described: dict[str, Any]) -> Handler:
+    body = orjson.dumps(described)
 
     async def openapi(request: web.Request) -> web.Response:
         return answer(request, 200, body)
@@ -156,22 +283,30 @@ def route() -> Handler:
     return openapi
 
 
-def _operation(operation: _Operation) -> dict[str, Any]:
+def _operation(operation: Operation) -> dict[str, Any]:
     headers = ["RequestId", "IdempotencyKey"] if operation.registers else ["RequestId"]
+    parameters: list[dict[str, Any]] = [{"$ref": f"#/components/parameters/{name}"} for name in headers]
+    if "{id}" in operation.path:
+        id_ = {"type": "string", "pattern": "^[0-9A-Za-z-]{1,64}$"}
+        parameters.append({"name": "id", "in": "path", "required": True, "schema": id_})
+    taken = _ANY_PROBLEM.keys() - ({400, 408, 413, 415} if operation.query else set())
+    problems = {status: _ANY_PROBLEM[status] for status in taken} | operation.problems
     answers = {str(status): _answer(model) for status, model in operation.answers.items()}
-    problems = {**_ANY_PROBLEM, **operation.problems}
-    return {
+    described: dict[str, Any] = {
         "operationId": operation.operation_id,
         "summary": operation.summary,
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in headers],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": _ref(operation.request), "example": operation.request.example}
-            },
-        },
+        "parameters": parameters + _query_parameters(operation.query),
         "responses": answers | {str(status): _problem(problems[status]) for status in sorted(problems)},
     }
+    if operation.request:
+        content = {"schema": _ref(operation.request), "example": operation.request.example}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described
+
+
+def _query_parameters(query: type[BaseModel] | None) -> list[dict[str, Any]]:
+    properties = query.model_json_schema()["properties"] if query and query.model_fields else {}
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
 
 
 def _answer(model: type[BaseModel]) -> dict[str, Any]:
@@ -189,10 +324,11 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _schemas() -> Any:
+def _schemas(operations: tuple[Operation, ...]) -> Any:
     models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemBody, "validation"): None}
-    for operation in _OPERATIONS:
-        models[operation.request, "validation"] = None
+    for operation in operations:
+        if operation.request:
+            models[operation.request, "validation"] = None
         models |= dict.fromkeys((model, "serialization") for model in operation.answers.values())
     _, schemas = models_json_schema(list(models), ref_template="#/components/schemas/{model}")
     return schemas["$defs"]
