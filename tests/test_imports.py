@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "phone": set(),
     "owner_file": set(),
+    "listening": {"errors"},
     "logs": {"errors"},
     "sealing": {"errors", "owner_file"},
     "flow": {"errors", "phone"},
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """For each part of the engine, what it may import besides itself; a dotted name means that module alone."""
 
-EVERYTHING = {"bootstrap", "cli", "__main__", "serving", "play"}
+EVERYTHING = {"bootstrap", "cli", "__main__", "serving", "supervisor", "play"}
 """The composition root and the commands import what they put together; nothing imports them."""
 
 
