@@ -11,10 +11,10 @@ The supervisor runs the embedded Redis, and knows nothing else of the engine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import signal
 import sys
-from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -71,7 +71,7 @@ async def supervise(settings: Settings, out: TextIO, config: Path | None) -> Non
     stop, hurry = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _stop_or_hurry, stop, hurry)
-    async with AsyncExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         sockets = stack.enter_context(bound(settings.server.host, settings.server.port))
         settings = await _with_redis(settings, stack)
         numbers = range(1, settings.server.workers + 1)
@@ -165,7 +165,7 @@ class Worker:
         return self._process.exitcode
 
 
-async def _with_redis(settings: Settings, stack: AsyncExitStack) -> Settings:
+async def _with_redis(settings: Settings, stack: contextlib.AsyncExitStack) -> Settings:
     """The settings for all workers: the embedded Redis is one, and runs here."""
     if settings.redis.url.get_secret_value() != EMBEDDED:
         return settings
@@ -188,7 +188,7 @@ def _stop_or_hurry(stop: asyncio.Event, hurry: asyncio.Event) -> None:
     stop.set()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C reaches the whole group: a worker that is not ready for it yet gets it when it is."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -213,20 +213,21 @@ async def _serve(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     orphaned = asyncio.create_task(_stop_when_orphaned(stop))
 
-    def tell(welcome: str) -> None:
-        report.send(Started(welcome))
-        report.close()
-
     try:
-        await serve_on(sockets, settings, config, stop, tell)
+        await serve_on(sockets, settings, config, stop, lambda welcome: _send(report, Started(welcome)))
     except UssdError as error:
         if report.closed:  # it did start
             raise
-        report.send(NotStarted(str(error)))
+        _send(report, NotStarted(str(error)))
         return COULD_NOT_START
     finally:
         orphaned.cancel()
     return 0
+
+
+def _send(report: Connection, message: Started | NotStarted) -> None:
+    with contextlib.suppress(BrokenPipeError), report:  # a supervisor that is told to end waits for no report
+        report.send(message)
 
 
 async def _stop_when_orphaned(stop: asyncio.Event) -> None:

@@ -155,13 +155,14 @@ async def test_work_that_is_nobodys_is_finished_at_once(tmp_path: Path, database
 
 
 async def test_the_work_of_another_version_is_left_alone(tmp_path: Path, database: Database) -> None:
-    """What was begun under another version waits for a worker of that version."""
+    """What was begun under another version waits for a worker of that version, and nobody speaks of it."""
     await leave_work(tmp_path, "a")
     async with machine(tmp_path, database, "b", version="2") as b:
-        await b.sign_of("a")
-        await b.looks_on_for(2 * DEAD_AFTER_S)
+        with capture_logs() as logs:
+            await b.looks_on_for(2 * DEAD_AFTER_S)
         assert await b.workflows.result("w-1", wait_s=0.1) is None
         assert await b.workflows.is_under_way("w-1")
+    assert [entry for entry in logs if entry["event"] == "workers_gone"] == []
 
 
 async def test_who_was_away_declares_nobody_dead(tmp_path: Path, database: Database) -> None:
