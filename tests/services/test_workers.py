@@ -43,12 +43,13 @@ class HandClock:
 
 @dataclass
 class Machine:
-    """A worker that is alone in this process, with its clock."""
+    """A worker that is alone in this process, with its clock. Its workflows end while `gate` is set."""
 
     workers: Workers
     workflows: Workflows
     database: Database
     clock: HandClock
+    gate: asyncio.Event
 
     async def looks_on_for(self, seconds: float, *, beside: str | None = None) -> None:
         """Look at the others as often as a worker does; `beside` is one of them that leaves signs meanwhile."""
@@ -91,15 +92,19 @@ async def machine(
     folder: Path, database: Database, executor_id: str, version: str = "1"
 ) -> AsyncIterator[Machine]:
     async def work(payload: Json) -> Json:
+        await gate.wait()
         return {"done_by": executor_id}
 
+    gate = asyncio.Event()
+    gate.set()
     workflows, clock = make_workflows(folder, executor_id, version), HandClock()
     workers = Workers(database, clock, workflows, executor_id)
     await workers.beat()
     await workflows.launch({"work": work})
     try:
-        yield Machine(workers, workflows, database, clock)
+        yield Machine(workers, workflows, database, clock, gate)
     finally:
+        gate.set()
         await workflows.close()
 
 
@@ -178,10 +183,17 @@ async def test_who_was_away_declares_nobody_dead(tmp_path: Path, database: Datab
 
 
 async def test_a_worker_never_takes_itself_for_dead(tmp_path: Path, database: Database) -> None:
-    """Its beat and its look at the others are apart, and one may be late."""
+    """Its beat and its look at the others are apart: one may be late, and another may have forgotten it."""
     async with machine(tmp_path, database, "b") as b:
         await b.looks_on_for(3 * DEAD_AFTER_S)
         assert await b.known() == {"b"}
+        await database.write(lambda c: table.forget(c, "b", START))
+        b.gate.clear()
+        await b.workflows.start("work", "w-1", {})
+        with capture_logs() as logs:
+            await b.looks_on_for(3 * DEAD_AFTER_S)
+        assert await b.workflows.holders() == {"b"}
+        assert logs == []
 
 
 async def test_a_worker_that_comes_back_is_known_again(tmp_path: Path, database: Database) -> None:

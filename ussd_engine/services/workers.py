@@ -79,10 +79,11 @@ class Workers:
     async def look_after(self) -> None:
         """Take over the work of the dead, and work that is nobody's."""
         # In this order: a worker is in the table before it begins anything.
-        holders = await self._workflows.holders()
+        holders = await self._workflows.holders() - {self._executor_id}
         signs = await self._database.read(workers.signs_of_life)
+        signs.pop(self._executor_id, None)
         dead = self._silent(signs)
-        gone = sorted({*dead, *holders - signs.keys()} - {self._executor_id})
+        gone = sorted(dead.keys() | (holders - signs.keys()))
         if not gone:
             return
         log.warning("workers_gone", executor_ids=gone)
@@ -107,11 +108,7 @@ class Workers:
             self._signs = {}
         self._looked_at = now
         self._signs = {id_: self._sign(id_, sign, now) for id_, sign in signs.items()}
-        return {
-            id_: seen.sign
-            for id_, seen in self._signs.items()
-            if now - seen.since > DEAD_AFTER_S and id_ != self._executor_id
-        }
+        return {id_: seen.sign for id_, seen in self._signs.items() if now - seen.since > DEAD_AFTER_S}
 
     def _sign(self, executor_id: str, sign: datetime, now: float) -> Sign:
         known = self._signs.get(executor_id)
