@@ -91,9 +91,7 @@ async def supervise(settings: Settings, out: TextIO, config: Path | None) -> Non
 
 async def _run(workers: Sequence[Worker], out: TextIO) -> None:
     first, *others = workers
-    welcome = (
-        await first.start()
-    )  # it brings the database up to date and makes the keys: the others find them
+    welcome = await first.start()  # which migrates and makes the keys: the others find all of it
     await asyncio.gather(*(worker.start() for worker in others))
     print(welcome, file=out, flush=True)
     await asyncio.gather(*(worker.keep() for worker in workers))
