@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PATHS := ussd_engine adapters tests
 
-.PHONY: run test install lint type fmt cov bench
+.PHONY: run test test-slow install lint type fmt cov bench
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -12,6 +12,9 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(PY) -m pytest
+
+test-slow: $(INSTALLED)
+	@$(PY) -m pytest -m slow
 
 install: $(INSTALLED)
 

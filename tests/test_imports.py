@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phone": set(),
     "charset": set(),
     "owner_file": set(),
+    "listening": {"errors"},
     "logs": {"errors"},
     "sealing": {"errors", "owner_file"},
     "flow": {"errors", "phone", "charset"},
@@ -60,6 +61,7 @@ EVERYTHING = {
     "sms_commands",
     "__main__",
     "serving",
+    "supervisor",
     "play",
 }
 """The composition root and the commands import what they put together; nothing imports them."""

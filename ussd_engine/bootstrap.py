@@ -62,6 +62,7 @@ from ussd_engine.services.recovery import Recovery
 from ussd_engine.services.subscription import Subscriptions
 from ussd_engine.services.translations import Translations
 from ussd_engine.services.translations import kinds as overridden
+from ussd_engine.services.workers import BEAT_S, Workers
 from ussd_engine.services.workflows import Workflows
 from ussd_engine.settings import Settings
 from ussd_engine.settings_model import EMBEDDED, NumberChecks
@@ -175,6 +176,9 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         accounts = Accounts(database, directory, policy, workflows, operations, opening, admissions)
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
         recovery = Recovery(database, keys, clock, workflows)
+        workers = Workers(database, clock, workflows, settings.workflows.executor_id)
+        await workers.beat()
+        stack.push_async_callback(workers.leave)  # after the workflows have come to rest
         await workflows.launch(
             {
                 "subscription.register": subscriptions.workflow,
@@ -194,6 +198,9 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                 }
             )
         )
+        # apart, so that no work that is taken over holds up a sign of life
+        await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
+        await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))
         callbacks = Callbacks(
             texts=translations,
             store=store,

@@ -69,6 +69,12 @@ def serve(
             min=0, max=65535, help="Listen on this port instead of server.port.", show_default=False
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Run this many processes instead of server.workers.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
@@ -76,13 +82,17 @@ def serve(
     """
     try:
         settings = console.read_settings(config)
-        listen = {
-            "host": host or settings.server.host,
-            "port": settings.server.port if port is None else port,
-        }
-        server = settings.server.model_copy(update=listen)
-
-        from ussd_engine.serving import serve as run  # noqa: PLC0415 - see the module
+        server = settings.server.model_copy(
+            update={
+                "host": host or settings.server.host,
+                "port": settings.server.port if port is None else port,
+                "workers": workers or settings.server.workers,
+            }
+        )
+        if server.workers == 1:
+            from ussd_engine.serving import serve as run  # noqa: PLC0415 - see the module
+        else:
+            from ussd_engine.supervisor import supervise as run  # noqa: PLC0415
 
         console.run(run(settings.model_copy(update={"server": server}), sys.stdout, config))
     except UssdError as error:

@@ -8,7 +8,9 @@ import shlex
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
@@ -18,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ussd_engine import logs
 from ussd_engine.bootstrap import Engine, running
 from ussd_engine.errors import DatabaseUnavailable, SettingsError
+from ussd_engine.listening import bound, cannot_listen
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.app import runner
 
@@ -34,13 +37,34 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown to a p
 
 async def serve(settings: Settings, out: TextIO, config: Path | None) -> None:
     """Run until SIGINT or SIGTERM. Raises UssdError, with what to do, when the service cannot start."""
-    logs.configure(settings.logging.level, settings.logging.format)
+    stop = stopped_by_signals()
+    with bound(settings.server.host, settings.server.port) as sockets:
+        await serve_on(sockets, settings, config, stop, lambda text: print(text, file=out, flush=True))
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def serve_on(
+    sockets: Sequence[socket],
+    settings: Settings,
+    config: Path | None,
+    stop: asyncio.Event,
+    tell: Callable[[str], object],
+) -> None:
+    """Run on sockets that are bound until `stop` is set. `tell` gets the words of welcome once the service answers.
+
+    Raises UssdError, with what to do, when the service cannot start.
+    """
+    logs.configure(settings.logging.level, settings.logging.format)
     try:
         async with running(settings) as engine:
-            await _listen(engine, stop, out, config)
+            await _listen(engine, sockets, stop, lambda url: tell(welcome(engine, url, config)))
     except (SQLAlchemyError, sqlite3.Error, DatabaseUnavailable) as error:
         raise SettingsError(
             f"a database cannot be used ({type(error).__name__}): look at database.url and workflows.url"
@@ -51,22 +75,22 @@ async def serve(settings: Settings, out: TextIO, config: Path | None) -> None:
         ) from error
 
 
-async def _listen(engine: Engine, stop: asyncio.Event, out: TextIO, config: Path | None) -> None:
+async def _listen(
+    engine: Engine, sockets: Sequence[socket], stop: asyncio.Event, ready: Callable[[str], object]
+) -> None:
     server, http = engine.settings.server, runner(engine.app)
     await http.setup()
     try:
         try:
-            await web.TCPSite(http, server.host, server.port).start()
+            for each in sockets:
+                await web.SockSite(http, each).start()
         except OSError as error:
-            raise SettingsError(
-                f"cannot listen on {server.host}:{server.port} ({error.strerror}): "
-                "end what uses it, or take another with --port or USSD__SERVER__PORT"
-            ) from error
+            raise cannot_listen(f"{server.host}:{server.port}", error) from error
         gc.collect()
         gc.freeze()  # what stands now stands to the end: no collection needs to look at it again
         log.info("service_started", revision=engine.program.revision)
         if not stop.is_set():
-            print(welcome(engine, _url(http), config), file=out, flush=True)
+            ready(_url(http))
         await stop.wait()
         log.info("service_stopping")
     finally:

@@ -55,6 +55,7 @@ class Section(BaseModel):
 class Server(Section):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
 
 
 class Api(Section):
@@ -78,7 +79,8 @@ class Database(Section):
 
 class Workflows(Section):
     url: Annotated[SecretStr, _url("sqlite://", "postgresql://")] = SecretStr(EMBEDDED)
-    executor_id: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    # 64 in the database, and with several workers "-NN" is added
+    executor_id: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,60}$")
     application_version: str = Field(default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$")
 
 

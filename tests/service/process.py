@@ -36,6 +36,7 @@ class Service:
     data_dir: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    arguments: tuple[str, ...] = ()
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -51,8 +52,9 @@ class Service:
             **self.settings,
         }
         log = (self.data_dir.parent / "service.log").open("ab")
+        command = (sys.executable, "-m", "ussd_engine", "serve", *self.arguments)
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ussd_engine", "serve", env=environment, cwd=ROOT, stdout=log, stderr=log
+            *command, env=environment, cwd=ROOT, stdout=log, stderr=log
         )
         log.close()
         await self._until_ready(self.process)

@@ -181,11 +181,8 @@ async def test_a_second_phone_of_a_subscriber_is_for_staff(parts: Parts) -> None
         assert (await parts.subscriptions.check(phone)).customer_id == done.customer_id
 
 
-async def test_policy_is_asked_before_each_action(
-    tmp_path_factory: pytest.TempPathFactory, parts: Parts
-) -> None:
-    """What the role may not do is refused before the bank is asked anything; an opening beyond the daily limit too."""
-    assert parts.workflows
+async def test_policy_is_asked_before_each_action(parts: Parts) -> None:
+    """What the role may not do is refused, and an opening beyond the limit of the day has no room."""
     policy = Policy(frozenset({"account.open"}), kyc_tier=2, openings_per_day=2)
     denied = Policy(frozenset(), kyc_tier=1, openings_per_day=None)
     for action in ("subscription.check", "subscription.register", "account.open"):

@@ -78,11 +78,10 @@ async def test_a_workflow_that_nobody_waits_for_is_begun_once(tmp_path: Path) ->
     async with launched(tmp_path, work=body) as workflows:
         for _ in range(3):
             await workflows.start("work", "w-1", {})
-        assert await workflows.is_under_way("w-1")
+        assert await workflows.under_way() == {"w-1"}
         gate.set()
         assert await workflows.result("w-1", wait_s=5) == {}
-        assert not await workflows.is_under_way("w-1")
-        assert not await workflows.is_under_way("never-begun")
+        assert await workflows.under_way() == set()
     assert runs == [1]
 
 

@@ -78,9 +78,11 @@ class Recovery:
     async def take_up_abandoned(self) -> None:
         """Begin what was noted and not begun, and begin again what is open and has no workflow any more."""
         before = self._clock.now() - ABANDONED_AFTER
-        for operation in await self._database.read(lambda c: operations.begun_before(c, self._keys, before)):
+        old = await self._database.read(lambda c: operations.begun_before(c, self._keys, before))
+        under_way = await self._workflows.under_way() if old else set[str]()
+        for operation in old:
             last = _last_workflow(operation)
-            if await self._workflows.is_under_way(last):
+            if last in under_way:
                 continue
             request = await self._database.read(
                 lambda c, id_=operation.id: operations.request_of(c, self._keys, id_)  # type: ignore[misc]

@@ -30,7 +30,7 @@ from ussd_engine.logs import describe
 from ussd_engine.platform.wal import use_wal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.backoff import Backoff
@@ -169,10 +169,28 @@ class Workflows:
         """Whether a workflow was ever begun under this id."""
         return await DBOS.get_workflow_status_async(workflow_id) is not None
 
-    async def is_under_way(self, workflow_id: str) -> bool:
-        """Whether a workflow with this id runs, or waits for a worker to go on with it."""
-        found = await DBOS.get_workflow_status_async(workflow_id)
-        return found is not None and found.status in {"PENDING", "ENQUEUED", "DELAYED"}
+    async def under_way(self) -> set[str]:
+        """The ids of all workflows that run, or wait for a worker to go on with them."""
+        found = await DBOS.list_workflows_async(
+            status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
+        )
+        return {one.workflow_id for one in found}
+
+    async def holders(self) -> set[str]:
+        """The executor ids that hold workflows of this version: begun, and not ended."""
+        pending = await DBOS.list_workflows_async(
+            status="PENDING", app_version=self._application_version, load_input=False, load_output=False
+        )
+        return {one.executor_id for one in pending if one.executor_id}
+
+    async def take_over(self, executor_ids: Sequence[str]) -> None:
+        """Give back to the queue what these executors hold; one worker of this version takes each workflow from it.
+
+        Nothing happens to a workflow that somebody else has taken in between, so all may do this at once. An
+        executor that lives after all goes on beside its successor: see `services/workers.py`.
+        """
+        # What DBOS does at its own launch, and the only way that looks at who holds a workflow as it changes it.
+        await asyncio.to_thread(DBOS._recover_pending_workflows, list(executor_ids))  # noqa: SLF001
 
     async def pause(self, seconds: float) -> None:
         """Within a workflow: wait. It is not stored, so a body reckons from the times of its rows."""

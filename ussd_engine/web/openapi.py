@@ -290,7 +290,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         id_ = {"type": "string", "pattern": "^[0-9A-Za-z-]{1,64}$"}
         parameters.append({"name": "id", "in": "path", "required": True, "schema": id_})
     taken = _ANY_PROBLEM.keys() - ({400, 408, 413, 415} if operation.query else set())
-    problems = {status: _ANY_PROBLEM[status] for status in taken} | operation.problems
+    problems = {status: _ANY_PROBLEM[status] for status in taken} | dict(operation.problems)
     answers = {str(status): _answer(model) for status, model in operation.answers.items()}
     described: dict[str, Any] = {
         "operationId": operation.operation_id,
