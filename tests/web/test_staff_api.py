@@ -14,7 +14,7 @@ import schemathesis
 import structlog
 from aiohttp import ClientSession, web
 
-from tests.services.parts import KEYS, Parts, Script, WallClock, eventually, opening, running
+from tests.services.parts import KEYS, Parts, Script, WallClock, eventually, running
 from tests.web.conftest import Reply, problem
 from ussd_engine.access import Role, Scope
 from ussd_engine.platform import staff
@@ -175,8 +175,7 @@ async def test_a_checker_rejects_with_a_reason(desk: Desk) -> None:
 
 async def test_nobody_approves_what_they_asked_for(desk: Desk) -> None:
     """Whichever of their keys and routes they came by: an admin may make and check, and not the same change."""
-    desk.parts.bank.scripts.clear()
-    done = await desk.parts.accounts.register("by-ada", opening_by("operator:ada", "+254711000403"), wait_s=5)
+    done: Any = await desk.parts.open("by-ada", "+254711000403", maker="operator:ada", channel="api")
     refused = await desk.call("ada", "POST", f"/approvals/{done.change_id}/approve", {"version": 1})
     assert problem(refused) == (403, "self_approval")
     assert (await desk.call("ada", "GET", f"/approvals/{done.change_id}")).json["state"] == "pending"
@@ -336,7 +335,3 @@ async def test_nothing_personal_is_logged(desk: Desk) -> None:
 
 async def _any(found: Any) -> bool:
     return bool(await found())
-
-
-def opening_by(maker: str, phone: str) -> Any:
-    return opening(phone, maker=maker, channel="api")
