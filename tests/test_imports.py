@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """For each part of the engine, what it may import besides itself; a dotted name means that module alone."""
 
-EVERYTHING = {"bootstrap", "cli", "__main__", "serving", "play"}
+EVERYTHING = {"bootstrap", "cli", "__main__", "serving", "play", "following"}
 """The composition root and the commands import what they put together; nothing imports them."""
 
 

@@ -55,6 +55,7 @@ from ussd_engine.settings import Settings
 from ussd_engine.settings_model import EMBEDDED
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
+from ussd_engine.web.feed import Feed
 from ussd_engine.web.health import Check
 from ussd_engine.web.security import load_or_create_api_key
 
@@ -167,7 +168,8 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             translations=translations,
         )
         checks: dict[str, Check] = {"sessions": store.ping, "database": lambda: _ping(database)}
-        app = build_app(api=api, gateways=gateways, callbacks=callbacks, checks=checks)
+        feed = Feed(events, authenticate=api.authenticate, listeners=settings.feed.listeners)
+        app = build_app(api=api, gateways=gateways, callbacks=callbacks, events=feed, checks=checks)
         yield Engine(
             settings=settings,
             program=program,
@@ -193,7 +195,7 @@ async def _stores(
         url = server.url
     store = RedisSessionStore(url, timeout_s=settings.redis.timeout_s)
     stack.push_async_callback(store.close)
-    events = RedisEvents(url, timeout_s=settings.redis.timeout_s)
+    events = RedisEvents(url, timeout_s=settings.redis.timeout_s, keep_events=settings.feed.keep_events)
     stack.push_async_callback(events.close)
     return store, events
 

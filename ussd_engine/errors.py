@@ -19,6 +19,8 @@
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     ├── SmsRejected              sms_rejected            the sender refused for good
+    ├── BadPosition              bad_position            no position in the feed of events
+    ├── ListenerTooSlow          listener_too_slow       a listener takes events slower than they come
     ├── SealBroken               seal_broken             sealed data does not open: another key, place or content
     ├── StepFailed               step_failed             a step of a workflow failed in a way nobody planned
     └── Refusal                  (its own)               a rule of the business says no
@@ -96,6 +98,16 @@ class SmsUnavailable(UssdError):
 
 class SmsRejected(UssdError):
     code = "sms_rejected"
+
+
+class BadPosition(UssdError):
+    code = "bad_position"
+
+
+class ListenerTooSlow(UssdError):
+    """Nothing is lost: the listener may resume after the last event that it took."""
+
+    code = "listener_too_slow"
 
 
 class Refusal(UssdError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
@@ -179,6 +179,32 @@ class TranslationsAnswer(BaseModel):
     version: str
     fallback: bool
     translations: dict[str, str]
+
+
+class EventFrame(BaseModel):
+    """Something that happened. `id` is its place in the feed; `phone` is masked; `detail` holds ids and codes."""
+
+    id: str
+    event_id: str
+    kind: str
+    at: datetime
+    phone: str
+    detail: dict[str, str]
+
+
+class StartFrame(BaseModel):
+    """The first frame: every event after `id` follows."""
+
+    id: str
+    kind: Literal["start"] = "start"
+
+
+class GapFrame(BaseModel):
+    """The first frame when events after `after` are no longer kept: every event after `id` follows."""
+
+    id: str
+    kind: Literal["gap"] = "gap"
+    after: str
 
 
 class FieldErrorBody(BaseModel):

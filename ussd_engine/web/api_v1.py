@@ -145,12 +145,15 @@ class Api:
             ),
         )
 
-    async def _read(self, request: web.Request, model: type[AnyRequest]) -> AnyRequest:
-        """The key is checked before anything is read; a request without it costs us nothing."""
-        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+    def authenticate(self, request: web.Request) -> None:
         if not authorised(request.headers.get("Authorization", ""), self.key):
             detail = "Send the API key as 'Authorization: Bearer KEY'."
             raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+    async def _read(self, request: web.Request, model: type[AnyRequest]) -> AnyRequest:
+        """The key is checked before anything is read; a request without it costs us nothing."""
+        structlog.contextvars.bind_contextvars(request_id=request_id(request))
+        self.authenticate(request)
         against = Reading(self.region, self.languages, self.clock.now().date())
         return await read(request, model, against, self.max_body_bytes)
 

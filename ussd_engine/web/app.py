@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ussd_engine.web import openapi
+from ussd_engine.web import feed, openapi
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.callbacks import callback_route, events_route
 from ussd_engine.web.health import healthz, readyz_route
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ussd_engine.ports import Gateway
     from ussd_engine.services.callbacks import Callbacks
     from ussd_engine.web.api_v1 import Api
+    from ussd_engine.web.feed import Feed
     from ussd_engine.web.health import Check
 
 SHUTDOWN_S = 30.0
@@ -26,20 +27,27 @@ SHUTDOWN_S = 30.0
 
 
 def build_app(
-    *, api: Api, gateways: Mapping[str, Gateway], callbacks: Callbacks, checks: Mapping[str, Check]
+    *,
+    api: Api,
+    gateways: Mapping[str, Gateway],
+    callbacks: Callbacks,
+    events: Feed,
+    checks: Mapping[str, Check],
 ) -> web.Application:
     """`gateways` by instance name, which is the path; `checks` are what /readyz asks, by name."""
     app = web.Application(client_max_size=api.max_body_bytes)
     for name, gateway in gateways.items():
         # a fixed path per instance: found by one look into a dict, and an unknown name is no route at all
         app.router.add_post(f"/ussd/{name}", callback_route(gateway, callbacks, api.max_body_bytes))
-        events = events_route(gateway, callbacks, api.max_body_bytes)
-        app.router.add_post(f"/ussd/{name}/events", guarded(events))
+        reports = events_route(gateway, callbacks, api.max_body_bytes)
+        app.router.add_post(f"/ussd/{name}/events", guarded(reports))
     app.router.add_post(f"{PREFIX}/subscription/check", guarded(api.check_subscription))
     app.router.add_post(f"{PREFIX}/subscription/register", guarded(api.register_subscription))
     app.router.add_post(f"{PREFIX}/account/register", guarded(api.register_account))
     app.router.add_post(f"{PREFIX}/translations/fetch", guarded(api.fetch_translations))
     app.router.add_get(f"{PREFIX}/openapi.json", guarded(openapi.route()))
+    app.router.add_get(feed.PATH, guarded(events.listen))
+    app.on_shutdown.append(events.stop)
     app.router.add_get("/healthz", guarded(healthz))
     app.router.add_get("/readyz", guarded(readyz_route(checks)))
     app.router.add_route("*", "/{any:.*}", unmatched(app.router))
