@@ -14,12 +14,13 @@ from ussd_engine.errors import SettingsError
 from ussd_engine.web.feed import HEARTBEAT_S, PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 AGAIN_AFTER_S = 1.0
 """Before the connection is made again: a restart of the service takes a few seconds."""
 
-_REFUSED = {
+_REFUSED: Mapping[int, str] = {
     HTTPStatus.BAD_REQUEST: "--after takes an id of this feed, such as 1735689600000-0",
     HTTPStatus.UNAUTHORIZED: "the key is not taken: set USSD_API_KEY, or name a file with --key-file",
     HTTPStatus.FORBIDDEN: "the key may not read the feed: take one that may",
@@ -63,7 +64,7 @@ class Follower:
         try:
             return await self._listen(session)
         except aiohttp.WSServerHandshakeError as error:
-            if hint := _REFUSED.get(HTTPStatus(error.status)):
+            if hint := _REFUSED.get(error.status):
                 raise SettingsError(f"{self.url} refuses with {error.status}: {hint}") from error
             return f"{self.url} refuses with {error.status}"
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from aiohttp import ClientSession, web
 
+from adapters.events.memory import MemoryEvents
 from adapters.gateways.africastalking import AfricasTalking
 from tests.web.parts import (
     BrokenGateway,
@@ -25,6 +26,7 @@ from tests.web.parts import (
 from ussd_engine.ports import Gateway
 from ussd_engine.web.api_v1 import PREFIX, Api
 from ussd_engine.web.app import build_app, runner
+from ussd_engine.web.feed import Feed
 from ussd_engine.web.openapi import document
 
 KEY = "sample-key-for-tests-only"
@@ -51,6 +53,7 @@ class Front:
     subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     idempotency: FakeIdempotencyKeys = field(default_factory=FakeIdempotencyKeys)
+    events: MemoryEvents = field(default_factory=MemoryEvents)
     callbacks: FakeCallbacks = field(default_factory=FakeCallbacks)
     failing: dict[str, Exception] = field(default_factory=dict)
     logs: list[Any] = field(default_factory=list)
@@ -142,7 +145,13 @@ async def front() -> AsyncIterator[Front]:
         "broken": BrokenGateway(),
     }
     checks = {"store": front.check_store, "database": front.check_database}
-    app = build_app(api=api, gateways=gateways, callbacks=cast("Any", front.callbacks), checks=checks)
+    app = build_app(
+        api=api,
+        gateways=gateways,
+        callbacks=cast("Any", front.callbacks),
+        events=Feed(front.events, authenticate=api.authenticate, listeners=1),
+        checks=checks,
+    )
     running = runner(app)
     await running.setup()
     await web.TCPSite(running, "127.0.0.1", 0).start()

@@ -183,10 +183,8 @@ async def _client_ends(socket: web.WebSocketResponse) -> Ending:
 
 async def _close(request: web.Request, socket: web.WebSocketResponse, ending: Ending) -> None:
     """Say why, and wait a little for the answer; what a client has not read by then it will never read."""
-    try:
-        async with asyncio.timeout(CLOSE_WITHIN_S):
-            await socket.close(code=ending.code, message=ending.reason.encode())
-    except TimeoutError:
-        log.info("listener_does_not_read")
+    # drain=False: after a send that was given up, aiohttp's drain raises CancelledError by itself
+    await socket.close(code=ending.code, message=ending.reason.encode(), drain=False)
     if request.transport is not None and request.transport.get_write_buffer_size():
+        log.info("listener_does_not_read")
         request.transport.abort()
