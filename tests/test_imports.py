@@ -63,6 +63,7 @@ EVERYTHING = {
     "serving",
     "supervisor",
     "play",
+    "following",
 }
 """The composition root and the commands import what they put together; nothing imports them."""
 

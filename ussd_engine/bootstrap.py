@@ -69,6 +69,7 @@ from ussd_engine.settings_model import EMBEDDED, NumberChecks
 from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
+from ussd_engine.web.feed import Feed
 from ussd_engine.web.health import Check
 from ussd_engine.web.security import load_or_create_api_key
 from ussd_engine.web.sms_reports import reports_route
@@ -240,11 +241,13 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             translations=translations,
         )
         checks: dict[str, Check] = {"sessions": store.ping, "database": lambda: _ping(database)}
+        feed = Feed(events, callers, listeners=settings.feed.listeners)
         app = build_app(
             api=api,
             staff=staff,
             gateways=gateways,
             callbacks=callbacks,
+            events=feed,
             checks=checks,
             sms_reports=_sms_reports(settings, deliveries),
         )
@@ -273,7 +276,7 @@ async def _stores(
         url = server.url
     store = RedisSessionStore(url, timeout_s=settings.redis.timeout_s)
     stack.push_async_callback(store.close)
-    events = RedisEvents(url, timeout_s=settings.redis.timeout_s)
+    events = RedisEvents(url, timeout_s=settings.redis.timeout_s, keep_events=settings.feed.keep_events)
     stack.push_async_callback(events.close)
     return store, events
 

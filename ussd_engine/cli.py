@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `check` and `--version`
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -157,6 +158,42 @@ def play(
         console.run(run(settings, Handset(phone, network, code), sys.stdin, sys.stdout))
     except UssdError as error:
         console.fail("play", error)
+
+
+@app.command()
+def events(
+    config: Config = None,
+    url: Annotated[
+        str | None, typer.Option(help="The service, instead of the one of the settings.", show_default=False)
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin after this id; 0-0 for all that is kept. Without it: now.", show_default=False
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the API key, instead of data_dir/api_key.", show_default=False),
+    ] = None,
+) -> None:
+    """Follow the live feed of a running service, a line per event, until Ctrl-C.
+
+    The API key is taken from USSD_API_KEY, else from the key file. When the connection ends it is made again,
+    and goes on after the last event.
+    """
+    from ussd_engine.following import Follower, read_key  # noqa: PLC0415 - see the module
+
+    try:
+        settings = console.read_settings(config)
+        key = os.environ.get("USSD_API_KEY") or read_key(key_file or settings.data_dir / "api_key")
+        server = settings.server
+        where = url or f"http://{server.host}:{server.port}"
+        console.run(Follower(where, after, sys.stdout, sys.stderr).run(key))
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+    except UssdError as error:
+        console.fail("events", error)
 
 
 def _report(diagnostics: Sequence[Diagnostic], form: str, summary: str) -> None:

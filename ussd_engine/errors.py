@@ -21,6 +21,8 @@
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
     │   └── SmsUncertain         sms_uncertain           it may have accepted: trying again may send it twice
     ├── SmsRejected              sms_rejected            the sender refused for good
+    ├── BadPosition              bad_position            no position in the feed of events
+    ├── ListenerTooSlow          listener_too_slow       a listener takes events slower than they come
     ├── SealBroken               seal_broken             sealed data does not open: another key, place or content
     ├── WorkFailed               work_failed             an operation met a fault of the engine's own
     ├── IdentityTaken            identity_taken          an identity stands with another customer; staff decide
@@ -129,6 +131,16 @@ class SmsRejected(UssdError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the SMS sender refused the message: {reason}")
         self.reason = reason
+
+
+class BadPosition(UssdError):
+    code = "bad_position"
+
+
+class ListenerTooSlow(UssdError):
+    """Nothing is lost: the listener may resume after the last event that it took."""
+
+    code = "listener_too_slow"
 
 
 class Refusal(UssdError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from datetime import date, datetime
 
     from ussd_engine.runtime.screen import Screen
@@ -318,8 +318,43 @@ class Event:
     detail: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class FeedStart:
+    """Where a listener begins: it gets every event after `position`.
+
+    `gap`: there may have been events between the position that it asked for and this one, and the feed no
+    longer has them.
+    """
+
+    position: str
+    gap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """An event and its place in the feed, after which a listener may resume."""
+
+    position: str
+    event: Event
+
+
 class Events(Protocol):
+    """The feed of a service: every worker publishes to it, and any worker may be listened to.
+
+    It keeps a bounded number of events. A position is two decimal numbers with a dash between, opaque
+    otherwise; "0-0" is before everything.
+    """
+
     async def publish(self, event: Event) -> None:
         """Append to the feed, at most once per `event_id`."""
+
+    def follow(self, after: str | None) -> AsyncGenerator[FeedStart | FeedEvent, None]:
+        """A FeedStart, then every event after the position `after` (None: from now on), once and in order.
+
+        It has no end of its own. Asking for an item raises BadPosition when `after` is no position,
+        ListenerTooSlow when too many events wait to be asked for, and StoreUnavailable when the feed is away or
+        is closed. Whoever resumes after the last position misses nothing, or is told of a gap. Close the
+        generator when done (contextlib.aclosing).
+        """
 
     async def close(self) -> None: ...

@@ -257,6 +257,11 @@ class Reconcile(Section):
     give_up_after_s: float = Field(default=86400.0, gt=0, le=30 * 86400)
 
 
+class Feed(Section):
+    listeners: int = Field(default=100, ge=1, le=10_000)
+    keep_events: int = Field(default=10_000, ge=100, le=1_000_000)
+
+
 class Logging(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
@@ -289,6 +294,7 @@ class Settings(Section):
     policy: Policy = Policy()
     approvals: Approvals = Approvals()
     reconcile: Reconcile = Reconcile()
+    feed: Feed = Feed()
     logging: Logging = Logging()
     keys: Keys = Keys()
 

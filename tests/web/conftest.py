@@ -12,6 +12,7 @@ import pytest
 import structlog
 from aiohttp import ClientSession, web
 
+from adapters.events.memory import MemoryEvents
 from adapters.gateways.africastalking import AfricasTalking
 from tests.web.parts import (
     BrokenGateway,
@@ -26,6 +27,7 @@ from tests.web.parts import (
 from ussd_engine.ports import Gateway
 from ussd_engine.web.api_v1 import PREFIX, Api
 from ussd_engine.web.app import build_app, runner
+from ussd_engine.web.feed import Feed
 from ussd_engine.web.openapi import document
 from ussd_engine.web.staff_api import StaffApi
 
@@ -54,6 +56,7 @@ class Front:
     subscriptions: FakeSubscriptions = field(default_factory=FakeSubscriptions)
     accounts: FakeAccounts = field(default_factory=FakeAccounts)
     idempotency: FakeIdempotencyKeys = field(default_factory=FakeIdempotencyKeys)
+    events: MemoryEvents = field(default_factory=MemoryEvents)
     callbacks: FakeCallbacks = field(default_factory=FakeCallbacks)
     failing: dict[str, Exception] = field(default_factory=dict)
     logs: list[Any] = field(default_factory=list)
@@ -155,7 +158,12 @@ async def front() -> AsyncIterator[Front]:
         max_body_bytes=65536,
     )
     app = build_app(
-        api=api, staff=staff, gateways=gateways, callbacks=cast("Any", front.callbacks), checks=checks
+        api=api,
+        staff=staff,
+        gateways=gateways,
+        callbacks=cast("Any", front.callbacks),
+        events=Feed(front.events, cast("Any", front.callers), listeners=1),
+        checks=checks,
     )
     running = runner(app)
     await running.setup()

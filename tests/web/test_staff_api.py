@@ -22,6 +22,7 @@ from ussd_engine.platform.staff import Act
 from ussd_engine.ports import Unknown
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
+from ussd_engine.web.feed import PATH as FEED
 from ussd_engine.web.openapi import route, staff_document
 from ussd_engine.web.problems import guarded
 from ussd_engine.web.staff_api import PREFIX, StaffApi
@@ -134,7 +135,7 @@ async def test_the_document_is_public_and_names_every_route(desk: Desk) -> None:
     }
     assert len(list(schema.get_all_operations())) == len(described)
     api = StaffApi(*[cast("Any", None)] * 7)
-    assert described == {(method, path) for method, path, _ in api.routes()}
+    assert described == {(method, path) for method, path, _ in api.routes()} | {("GET", FEED)}
 
 
 # --- decisions ------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
@@ -188,6 +188,32 @@ class TranslationsAnswer(BaseModel):
     fallback: bool
     not_modified: bool
     translations: dict[str, str] | None
+
+
+class EventFrame(BaseModel):
+    """Something that happened. `id` is its place in the feed; `phone` is masked; `detail` holds ids and codes."""
+
+    id: str
+    event_id: str
+    kind: str
+    at: datetime
+    phone: str
+    detail: dict[str, str]
+
+
+class StartFrame(BaseModel):
+    """The first frame: every event after `id` follows."""
+
+    id: str
+    kind: Literal["start"] = "start"
+
+
+class GapFrame(BaseModel):
+    """The first frame when events after `after` are no longer kept: every event after `id` follows."""
+
+    id: str
+    kind: Literal["gap"] = "gap"
+    after: str
 
 
 class FieldErrorBody(BaseModel):

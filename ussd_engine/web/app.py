@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ussd_engine.web import openapi
+from ussd_engine.web import feed, openapi
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.callbacks import callback_route, events_route
 from ussd_engine.web.health import healthz, readyz_route
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ussd_engine.ports import Gateway
     from ussd_engine.services.callbacks import Callbacks
     from ussd_engine.web.api_v1 import Api
+    from ussd_engine.web.feed import Feed
     from ussd_engine.web.health import Check
     from ussd_engine.web.staff_api import StaffApi
 
@@ -36,6 +37,7 @@ def build_app(
     staff: StaffApi,
     gateways: Mapping[str, Gateway],
     callbacks: Callbacks,
+    events: Feed,
     checks: Mapping[str, Check],
     sms_reports: Mapping[str, Handler] = MappingProxyType({}),
 ) -> web.Application:
@@ -44,8 +46,8 @@ def build_app(
     for name, gateway in gateways.items():
         # a fixed path per instance: found by one look into a dict, and an unknown name is no route at all
         app.router.add_post(f"/ussd/{name}", callback_route(gateway, callbacks, api.max_body_bytes))
-        events = events_route(gateway, callbacks, api.max_body_bytes)
-        app.router.add_post(f"/ussd/{name}/events", guarded(events))
+        reports = events_route(gateway, callbacks, api.max_body_bytes)
+        app.router.add_post(f"/ussd/{name}/events", guarded(reports))
     for name, take_report in sms_reports.items():
         app.router.add_post(f"/sms/{name}/reports", guarded(take_report))
     app.router.add_post(f"{PREFIX}/subscription/check", guarded(api.check_subscription))
@@ -56,6 +58,8 @@ def build_app(
     app.router.add_get(f"{STAFF_PREFIX}/openapi.json", guarded(openapi.route(openapi.staff_document())))
     for method, path, handler in staff.routes():
         app.router.add_route(method, path, guarded(handler))
+    app.router.add_get(feed.PATH, guarded(events.listen))
+    app.on_shutdown.append(events.stop)
     app.router.add_get("/healthz", guarded(healthz))
     app.router.add_get("/readyz", guarded(readyz_route(checks)))
     app.router.add_route("*", "/{any:.*}", unmatched(app.router))

@@ -16,16 +16,20 @@ from ussd_engine.web.api_models import (
     AccountAnswer,
     AccountRequest,
     CheckRequest,
+    EventFrame,
+    GapFrame,
     PendingAnswer,
     ProblemBody,
     RegisteredAnswer,
     Request,
+    StartFrame,
     SubscriptionAnswer,
     SubscriptionRequest,
     TranslationsAnswer,
     TranslationsRequest,
 )
 from ussd_engine.web.api_v1 import IDEMPOTENCY_HEADER, PREFIX
+from ussd_engine.web.feed import PATH as FEED_PATH
 from ussd_engine.web.problems import CONTENT_TYPE
 from ussd_engine.web.staff_api import PREFIX as STAFF_PREFIX
 from ussd_engine.web.staff_models import (
@@ -229,6 +233,23 @@ _STAFF_OPERATIONS = (
     ),
 )
 
+_FRAMES = (StartFrame, GapFrame, EventFrame)
+_FEED_PROBLEMS: Mapping[int, str] = {
+    400: "`bad_position`: `after` is no id of this feed",
+    401: _ANY_PROBLEM[401],
+    426: "`upgrade_required`: not a WebSocket handshake",
+    500: _ANY_PROBLEM[500],
+    503: "`too_many_listeners`, or `store_unavailable`: the feed is interrupted; try again later",
+}
+_FEED = """\
+A WebSocket. Every text frame from the server is one JSON object: first a StartFrame, or a GapFrame when the feed
+no longer has all that came after `after`; then an EventFrame per event, each once and in order. Whoever is cut off
+comes again with the last `id` as `after`.
+
+Close codes: 1001 the service stops; 1003 the client sent a message, and none is taken; 1011 a fault in the
+service; 1013 the feed is interrupted; 4008 the client reads more slowly than events come.
+"""
+
 _HEADERS: Mapping[str, Mapping[str, Any]] = {
     "RequestId": {
         "name": REQUEST_ID_HEADER,
@@ -252,7 +273,9 @@ def document() -> dict[str, Any]:
 
 def staff_document() -> dict[str, Any]:
     """Of the routes for the bank's staff."""
-    return _document("USSD engine, for staff", STAFF_PREFIX, _STAFF_OPERATIONS)
+    described = _document("USSD engine, for staff", STAFF_PREFIX, _STAFF_OPERATIONS)
+    described["paths"][FEED_PATH.removeprefix(STAFF_PREFIX)] = {"get": _feed()}
+    return described
 
 
 def _document(title: str, prefix: str, operations: tuple[Operation, ...]) -> dict[str, Any]:
@@ -309,6 +332,27 @@ def _query_parameters(query: type[BaseModel] | None) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
 
 
+def _feed() -> dict[str, Any]:
+    after = {
+        "name": "after",
+        "in": "query",
+        "description": "The last id that was read, or 0-0 for all that is kept. Without it: from now on.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,20}-[0-9]{1,20}$"},
+    }
+    frames = {
+        "description": "The WebSocket is open; the schema is that of its text frames.",
+        "content": {"application/json": {"schema": {"oneOf": [_ref(frame) for frame in _FRAMES]}}},
+    }
+    return {
+        "operationId": "followEvents",
+        "summary": "The operators' live feed: what happens, as it happens.",
+        "description": _FEED,
+        "parameters": [{"$ref": "#/components/parameters/RequestId"}, after],
+        "responses": {"101": frames}
+        | {str(status): _problem(words) for status, words in _FEED_PROBLEMS.items()},
+    }
+
+
 def _answer(model: type[BaseModel]) -> dict[str, Any]:
     return {
         "description": model.__doc__ or model.__name__,
@@ -326,6 +370,7 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 def _schemas(operations: tuple[Operation, ...]) -> Any:
     models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemBody, "validation"): None}
+    models |= dict.fromkeys((frame, "serialization") for frame in _FRAMES if operations is _STAFF_OPERATIONS)
     for operation in operations:
         if operation.request:
             models[operation.request, "validation"] = None

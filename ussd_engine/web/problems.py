@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ussd_engine.errors import (
     AccountRejected,
     AlreadySubscribed,
+    BadPosition,
     BankUnavailable,
     CustomerExists,
     CustomerNotFound,
@@ -93,6 +94,7 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
     AccountRejected: (422, "The bank refused to open the account."),
     NotAllowed: (403, "The policy of the USSD role does not allow this, or no more of it today."),
     IdempotencyKeyReused: (422, "This Idempotency-Key came with another body before; use a new key."),
+    BadPosition: (400, "`after` takes the id of an event of this feed, such as 1735689600000-0."),
     BankUnavailable: (
         503,
         "The core banking system does not answer. Nothing was changed; try again later.",
