@@ -1,3 +1,3 @@
 """Fixtures that every test may ask for."""
 
-pytest_plugins = ["tests.redis_fixtures", "tests.service.postgres"]
+pytest_plugins = ["tests.redis_fixtures", "tests.database_fixtures"]

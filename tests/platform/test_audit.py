@@ -6,7 +6,6 @@ import asyncio
 import multiprocessing
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,11 +24,6 @@ KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 OTHER_KEYS = KeyRing.of(b"x" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 WITHIN_S = 60
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path}/platform.db"
 
 
 @pytest_asyncio.fixture

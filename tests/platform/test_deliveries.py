@@ -19,7 +19,6 @@ from ussd_engine.platform.tables import notifications
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from ussd_engine.ports import Delivery
 
@@ -27,8 +26,7 @@ LATER = NOW + timedelta(minutes=1)
 
 
 @pytest_asyncio.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite+aiosqlite:///{tmp_path}/platform.db"
+async def database(url: str) -> AsyncIterator[Database]:
     await migrate(url, KEYS)
     opened = Database(url)
     yield opened

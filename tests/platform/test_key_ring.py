@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ussd_engine.errors import SettingsError
@@ -11,9 +9,8 @@ from ussd_engine.platform.migrate import migrate
 from ussd_engine.sealing import KeyRing
 
 
-async def test_a_database_is_refused_under_another_key_ring(tmp_path: Path) -> None:
+async def test_a_database_is_refused_under_another_key_ring(url: str) -> None:
     """With a lost key file nothing sealed would open: the service says so instead of starting anew."""
-    url = f"sqlite+aiosqlite:///{tmp_path}/platform.db"
     first = KeyRing.of(b"1" * 32, {"k1": b"2" * 32})
     rotated = KeyRing.of(b"1" * 32, {"k2": b"3" * 32, "k1": b"2" * 32})
     other = KeyRing.of(b"9" * 32, {"k1": b"2" * 32})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,11 +21,6 @@ from ussd_engine.sealing import KeyRing
 KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ACT = Act("console:sample", "request-1", NOW)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path}/platform.db"
 
 
 @pytest_asyncio.fixture

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from sqlalchemy import text
 
-from tests.service.postgres import Postgres
+from tests.database_fixtures import Postgres, Urls
 from tests.service.process import KEY, Service
 from ussd_engine.platform.database import Database
 
@@ -94,8 +94,13 @@ class Outside:
 
 
 @pytest.fixture
-async def outside(postgres: Postgres) -> AsyncIterator[Outside]:
-    database = Database(postgres.platform_url)
+def urls(postgres: Postgres) -> Urls:
+    return postgres.one()
+
+
+@pytest.fixture
+async def outside(urls: Urls) -> AsyncIterator[Outside]:
+    database = Database(urls.platform)
     yield Outside(database)
     await database.close()
 
@@ -103,13 +108,13 @@ async def outside(postgres: Postgres) -> AsyncIterator[Outside]:
 @pytest.fixture
 async def machines(
     tmp_path: Path,
-    postgres: Postgres,
+    urls: Urls,
     redis_url: str,
 ) -> AsyncIterator[tuple[Service, Service]]:
     """Two services that share all but their ids; also the sandbox bank and the SMS file, in one data folder."""
     shared = {
-        "USSD__DATABASE__URL": postgres.platform_url,
-        "USSD__WORKFLOWS__URL": postgres.workflows_url,
+        "USSD__DATABASE__URL": urls.platform,
+        "USSD__WORKFLOWS__URL": urls.workflows,
         "USSD__REDIS__URL": redis_url,
         "USSD__CBS__TIMEOUT_S": "5",
         "USSD__CBS__SANDBOX__SLOW_S": "2",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
+from tests.database_fixtures import KINDS, urls_of
 from tests.services.parts import Parts, running
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     import pytest
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Parts]:
-    async with running(tmp_path_factory.mktemp("services")) as running_parts:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def parts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Parts]:
+    folder = tmp_path_factory.mktemp("services")
+    async with running(folder, urls=urls_of(request.param, folder, request)) as running_parts:
         yield running_parts

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from adapters.cbs.sandbox import SandboxBank
 from adapters.events.memory import MemoryEvents
 from adapters.sms.console import ConsoleSms
+from tests.database_fixtures import Urls, sqlite_in
 from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable
 from ussd_engine.flow.sms_templates import parse_templates
 from ussd_engine.flow.source import read
@@ -182,6 +183,7 @@ class MoodyEvents(MemoryEvents):
 class Built:
     """The services, not yet running."""
 
+    urls: Urls
     database: Database
     workflows: Workflows
     notifications: Notifications
@@ -277,13 +279,13 @@ def build(
     policy: Policy = POLICY,
     limit: Limit = LIMIT,
     numbers: NumberGate | None = None,
+    urls: Urls | None = None,
 ) -> Built:
     templates, findings = parse_templates(read(SMS_FILE))
     assert not findings
-    database = Database(database_url(folder))
-    workflows = Workflows(
-        f"sqlite:///{folder}/workflows.db", KEYS, executor_id="test", application_version="1", persist=PERSIST
-    )
+    urls = urls or sqlite_in(folder)
+    database = Database(urls.platform)
+    workflows = Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
     notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, RETRY)
     operations = conduct(database, KEYS, clock, workflows, notifications)
     approvals = Approvals(
@@ -292,6 +294,7 @@ def build(
     directory = Directory(KEYS, "KE", ("alternate_phone",))
     admissions = Admission(KEYS, approvals)
     return Built(
+        urls=urls,
         database=database,
         workflows=workflows,
         notifications=notifications,
@@ -326,7 +329,7 @@ def build(
 
 
 def database_url(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder}/platform.db"
+    return sqlite_in(folder).platform
 
 
 async def prepare(database: Database) -> None:
@@ -353,8 +356,9 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
     console = ConsoleSms(folder / "sms.db", clock, None)
     bank, sms, events = ScriptedBank(sandbox), MoodySms(console), MoodyEvents()
     wrap = options.pop("wrap", lambda part: part)
-    await migrate(database_url(folder), KEYS)
-    built = build(folder, clock, wrap(bank), wrap(sms), wrap(events), **options)
+    urls = options.pop("urls", None) or sqlite_in(folder)
+    await migrate(urls.platform, KEYS)
+    built = build(folder, clock, wrap(bank), wrap(sms), wrap(events), urls=urls, **options)
     await prepare(built.database)
     await launch(built)
     try:

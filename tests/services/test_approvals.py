@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.database_fixtures import KINDS, urls_of
 from tests.services.parts import KEYS, Parts, Script, eventually, running
 from ussd_engine.platform import changes
 from ussd_engine.platform.audit import verify
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Parts]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def parts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Parts]:
     folder = tmp_path_factory.mktemp("approvals")
-    async with running(folder, automatic=frozenset({"subscription.register"})) as running_parts:
+    urls = urls_of(request.param, folder, request)
+    async with running(folder, automatic=frozenset({"subscription.register"}), urls=urls) as running_parts:
         yield running_parts
 
 
@@ -224,7 +228,7 @@ async def test_the_audit_log_only_grows_and_its_chain_holds(parts: Parts) -> Non
     """An entry can be neither changed nor deleted, not even by hand; the chain of all that happened here is whole."""
     await parts.open("audit", "+254711000034")
     for statement in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log"):
-        with pytest.raises(IntegrityError, match="append-only"):
+        with pytest.raises(DBAPIError, match="append-only"):
             await parts.do(statement)
     assert await parts.database.read(lambda c: list(verify(c, KEYS))) == []
 

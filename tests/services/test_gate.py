@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from adapters.numbers.sandbox import RECYCLED, SWAPPED, SandboxNumberChecks
+from tests.database_fixtures import KINDS, urls_of
 from tests.services.parts import BORN, Parts, Script, WallClock, running
 from ussd_engine.errors import (
     AlreadySubscribed,
@@ -32,10 +33,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 WRONG = date(1990, 1, 16)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Parts]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def parts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Parts]:
     numbers = NumberGate(SandboxNumberChecks(WallClock()), sim_swap_within_h=72, when_unavailable="refuse")
-    async with running(tmp_path_factory.mktemp("gate"), numbers=numbers) as running_parts:
+    folder = tmp_path_factory.mktemp("gate")
+    urls = urls_of(request.param, folder, request)
+    async with running(folder, numbers=numbers, urls=urls) as running_parts:
         yield running_parts
 
 

@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sqlite3
 from typing import TYPE_CHECKING, Any, cast
 
+import psycopg
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
-from tests.services.parts import Parts, Script, eventually, running
+from tests.database_fixtures import KINDS, Urls, urls_of
+from tests.services.parts import KEYS, Parts, Script, eventually, running
 from ussd_engine.errors import BankUnavailable, UssdError
+from ussd_engine.platform.migrate import migrate
 from ussd_engine.ports import Duplicate, NotFound, Opened, PendingApproval, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
+    from sqlalchemy import Connection
     from sqlalchemy.pool import QueuePool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-class Watch:
-    """Looks from outside at every call of a port: at the file by a connection of its own, and at the pool."""
+class SqliteLook:
+    """From outside, a transaction shows when another one cannot begin to write."""
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "platform.db"
+    def __init__(self, urls: Urls) -> None:
+        self._file = urls.platform.removeprefix("sqlite+aiosqlite:///")
+
+    def close(self) -> None:
+        """Each look has a connection of its own."""
+
+    def violations(self) -> list[str]:
+        outside = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+        try:
+            outside.execute("BEGIN IMMEDIATE")
+            outside.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            return [str(error)]
+        finally:
+            outside.close()
+        return []
+
+
+class PostgresLook:
+    """From outside, PostgreSQL tells which session has a transaction open, and which holds a lock."""
+
+    SESSIONS = """
+        SELECT 'idle in transaction' FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+    """
+    LOCKS = """
+        SELECT DISTINCT 'holds a lock' FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    """
+
+    def __init__(self, urls: Urls) -> None:
+        self._outside = psycopg.connect(urls.platform.replace("+asyncpg", ""), autocommit=True)
+
+    def close(self) -> None:
+        self._outside.close()
+
+    def violations(self) -> list[str]:
+        return [
+            row[0] for sql in (self.SESSIONS, self.LOCKS) for row in self._outside.execute(sql).fetchall()
+        ]
+
+
+class Watch:
+    """Looks from outside at every call of a port, by a connection of its own, and at the pool."""
+
+    def __init__(self, urls: Urls) -> None:
+        self.outside = PostgresLook(urls) if urls.platform.startswith("postgresql") else SqliteLook(urls)
         self.parts: Parts | None = None
         self.calls: list[str] = []
         self.violations: list[str] = []
@@ -42,10 +92,14 @@ class Watch:
 
                 async def call(*args: Any, **kwargs: Any) -> Any:
                     watch.look(name)
+                    work = asyncio.ensure_future(method(*args, **kwargs))
                     try:
-                        return await method(*args, **kwargs)
+                        while not (await asyncio.wait({work}, timeout=0.1))[0]:
+                            watch.look(name)  # while the bank is slow
                     finally:
-                        watch.look(name)
+                        work.cancel()
+                    watch.look(name)
+                    return work.result()
 
                 return call
 
@@ -57,31 +111,40 @@ class Watch:
         self.calls.append(call)
         if cast("QueuePool", self.parts.database.engine.pool).checkedout():
             self.violations.append(f"{call}: a connection is in use")
-        outside = sqlite3.connect(self.file, timeout=0, isolation_level=None)
-        try:
-            outside.execute("BEGIN IMMEDIATE")
-            outside.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
-            self.violations.append(f"{call}: {error}")
-        finally:
-            outside.close()
+        self.violations += [f"{call}: {what}" for what in self.outside.violations()]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def watch(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watch]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def watch(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Watch]:
     folder = tmp_path_factory.mktemp("watched")
-    seen = Watch(folder)
-    async with running(folder, wrap=seen.over, automatic=frozenset({"subscription.register"})) as parts:
+    urls = urls_of(request.param, folder, request)
+    await migrate(urls.platform, KEYS)
+    seen = Watch(urls)
+    automatic = frozenset({"subscription.register"})
+    async with running(folder, wrap=seen.over, automatic=automatic, urls=urls) as parts:
         seen.parts = parts
         yield seen
         seen.parts = None  # closing the ports is no call of a service
+    seen.outside.close()
 
 
 async def test_the_watch_sees_an_open_transaction(watch: Watch) -> None:
     """The test's own eye works: a call within a transaction is noticed by the file."""
     assert watch.parts
-    await watch.parts.database.write(lambda _: watch.look("eye"))
-    assert watch.violations == ["eye: database is locked"]
+    insert = text("INSERT INTO customers (id, created_at) VALUES ('eye', '2030-01-01 00:00:00')")
+
+    def look(connection: Connection) -> None:
+        connection.execute(insert)
+        watch.look("eye")
+
+    await watch.parts.database.write(look)
+    wanted = {
+        "sqlite": ["eye: database is locked"],
+        "postgresql": ["eye: a connection is in use", "eye: idle in transaction", "eye: holds a lock"],
+    }
+    assert watch.violations == wanted[watch.parts.database.engine.dialect.name]
     watch.calls.clear()
     watch.violations.clear()
 
@@ -119,7 +182,7 @@ async def story(parts: Parts) -> None:
     for number in ("+254700000005", "+254700000006"):
         await parts.open(f"w-{number}", number)
         await quiet(parts)
-    for number in ("+254700000004", "+254700000007"):
+    for number in ("+254700000003", "+254700000004", "+254700000007"):
         with pytest.raises(UssdError):
             await parts.open(f"w-{number}", number)
         await quiet(parts)

@@ -79,8 +79,7 @@ def over(library: Library, database: Database, store: SessionStore | None = None
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite+aiosqlite:///{tmp_path}/platform.db"
+async def database(url: str) -> AsyncIterator[Database]:
     await migrate(url, KEYS)
     opened = Database(url)
     yield opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,14 +19,14 @@ from ussd_engine.services.workflows import SealedJson, Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
+    from tests.database_fixtures import Urls
     from ussd_engine.services.workflows import Body, Json
 
 
 @asynccontextmanager
-async def launched(folder: Path, **bodies: Body) -> AsyncIterator[Workflows]:
-    workflows = make(folder)
+async def launched(urls: Urls, **bodies: Body) -> AsyncIterator[Workflows]:
+    workflows = make(urls)
     await workflows.launch(bodies)
     try:
         yield workflows
@@ -33,16 +34,14 @@ async def launched(folder: Path, **bodies: Body) -> AsyncIterator[Workflows]:
         await workflows.close()
 
 
-def make(folder: Path) -> Workflows:
-    return Workflows(
-        f"sqlite:///{folder}/w.db", KEYS, executor_id="test", application_version="1", persist=PERSIST
-    )
+def make(urls: Urls) -> Workflows:
+    return Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
 
 
-async def test_what_was_interrupted_begins_again_from_the_top(tmp_path: Path) -> None:
+async def test_what_was_interrupted_begins_again_from_the_top(urls: Urls) -> None:
     """A closed process stops in the middle of a pause; the next one runs the body anew, with the stored input."""
     ran: list[str] = []
-    workflows = make(tmp_path)
+    workflows = make(urls)
     asleep = asyncio.Event()
 
     async def work(payload: Json) -> Json:
@@ -58,14 +57,14 @@ async def test_what_was_interrupted_begins_again_from_the_top(tmp_path: Path) ->
     await workflows.close()
     assert ran == ["begun"]
 
-    workflows = make(tmp_path)
+    workflows = make(urls)
     await workflows.launch({"work": work})
     assert await workflows.run("work", "w-1", {"n": 1}, wait_s=10) == {"sum": 2}
     assert ran == ["begun", "begun"]
     await workflows.close()
 
 
-async def test_a_workflow_that_nobody_waits_for_is_begun_once(tmp_path: Path) -> None:
+async def test_a_workflow_that_nobody_waits_for_is_begun_once(urls: Urls) -> None:
     """Begun again and again under one id, a workflow runs once; by its id one sees that it is under way."""
     runs: list[int] = []
     gate = asyncio.Event()
@@ -75,7 +74,7 @@ async def test_a_workflow_that_nobody_waits_for_is_begun_once(tmp_path: Path) ->
         await gate.wait()
         return {}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         for _ in range(3):
             await workflows.start("work", "w-1", {})
         assert await workflows.under_way() == {"w-1"}
@@ -85,7 +84,7 @@ async def test_a_workflow_that_nobody_waits_for_is_begun_once(tmp_path: Path) ->
     assert runs == [1]
 
 
-async def test_many_callers_of_one_id_share_one_run(tmp_path: Path) -> None:
+async def test_many_callers_of_one_id_share_one_run(urls: Urls) -> None:
     """Callers at the same moment start the body once; each hears the announcement, and later the result."""
     runs: list[int] = []
     gate = asyncio.Event()
@@ -96,7 +95,7 @@ async def test_many_callers_of_one_id_share_one_run(tmp_path: Path) -> None:
         await gate.wait()
         return {"kind": "done"}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         early = await asyncio.gather(*(workflows.run("work", "w-1", {}, wait_s=5) for _ in range(50)))
         assert early == [{"kind": "pending"}] * 50
         gate.set()
@@ -111,7 +110,7 @@ async def test_many_callers_of_one_id_share_one_run(tmp_path: Path) -> None:
         assert runs == [1]
 
 
-async def test_a_caller_that_goes_away_leaves_the_workflow_running(tmp_path: Path) -> None:
+async def test_a_caller_that_goes_away_leaves_the_workflow_running(urls: Urls) -> None:
     """A cancelled request never cancels what it began."""
     done = asyncio.Event()
     gate = asyncio.Event()
@@ -121,7 +120,7 @@ async def test_a_caller_that_goes_away_leaves_the_workflow_running(tmp_path: Pat
         done.set()
         return {}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         caller = asyncio.create_task(workflows.run("work", "w-1", {}, wait_s=5))
         await asyncio.sleep(0)
         caller.cancel()
@@ -130,19 +129,19 @@ async def test_a_caller_that_goes_away_leaves_the_workflow_running(tmp_path: Pat
             await done.wait()
 
 
-async def test_nobody_polls_when_nobody_waits(tmp_path: Path) -> None:
+async def test_nobody_polls_when_nobody_waits(urls: Urls) -> None:
     """A result that another process has yet to give is only looked up while somebody waits for it."""
 
     async def body(payload: Json) -> Json:
         return {}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         assert await workflows.result("elsewhere", wait_s=0.05) is None
         assert workflows._runs == {}
 
 
 async def test_a_body_that_breaks_says_where_and_nothing_personal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that breaks is logged by type and place; its words, which may be personal, go nowhere."""
     monkeypatch.setattr("ussd_engine.services.workflows.STRANDED_AFTER_S", 1)
@@ -154,16 +153,17 @@ async def test_a_body_that_breaks_says_where_and_nothing_personal(
             raise ValueError("Jane Sample 1990-01-15")
         return {"survived": True}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         with capture_logs() as logs:
             assert await workflows.run("work", "w-1", {"name": "Jane Sample"}, wait_s=0.5) is None
             assert await workflows.run("work", "w-1", {}, wait_s=15) == {"survived": True}
     assert "test_workflows.py:" in str(next(entry["at"] for entry in logs if "at" in entry))
     assert "Jane" not in str(logs)
-    assert b"Jane" not in (tmp_path / "w.db").read_bytes()
+    if urls.workflows.startswith("sqlite"):
+        assert b"Jane" not in Path(urls.workflows.removeprefix("sqlite:///")).read_bytes()
 
 
-async def test_our_own_database_is_never_given_up(tmp_path: Path) -> None:
+async def test_our_own_database_is_never_given_up(urls: Urls) -> None:
     """What is done already is recorded however long our database is away; another fault is not waited out."""
     tries = 0
 
@@ -182,12 +182,12 @@ async def test_our_own_database_is_never_given_up(tmp_path: Path) -> None:
             await workflows.insist(broken)
         return {"tries": await workflows.insist(away)}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         assert await workflows.run("work", "w-1", {}, wait_s=15) == {"tries": 12}
 
 
 async def test_a_workflow_whose_database_failed_is_taken_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    urls: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interruption is no end: the workflow stands still, its caller hears nothing yet, and it is resumed."""
     monkeypatch.setattr("ussd_engine.services.workflows.STRANDED_AFTER_S", 1)
@@ -200,19 +200,19 @@ async def test_a_workflow_whose_database_failed_is_taken_up_again(
             raise OSError("the workflow database is away")
         return {"done": True}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         assert await workflows.run("work", "w-1", {}, wait_s=0.5) is None
         assert await workflows.run("work", "w-1", {}, wait_s=15) == {"done": True}
     assert interrupted == 1
 
 
-async def test_the_machinery_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_the_machinery_is_quiet(urls: Urls, capfd: pytest.CaptureFixture[str]) -> None:
     """Start and end print nothing, and warnings of the library come as events without exception texts."""
 
     async def body(payload: Json) -> Json:
         return {}
 
-    async with launched(tmp_path, work=body):
+    async with launched(urls, work=body):
         with capture_logs() as logs:
             logging.getLogger("dbos").warning("it broke", exc_info=ValueError("Jane Sample"))
     assert logs == [
@@ -221,14 +221,14 @@ async def test_the_machinery_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert capfd.readouterr() == ("", "")
 
 
-async def test_threads_still_work_after_close(tmp_path: Path) -> None:
+async def test_threads_still_work_after_close(urls: Urls) -> None:
     """The event loop's own thread pool is usable again when the workflows are gone."""
 
     async def body(payload: Json) -> Json:
         await workflows.pause(0.001)
         return {}
 
-    async with launched(tmp_path, work=body) as workflows:
+    async with launched(urls, work=body) as workflows:
         await workflows.run("work", "w-1", {}, wait_s=5)
     assert await asyncio.to_thread(lambda: 7) == 7
 

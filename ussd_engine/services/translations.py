@@ -18,6 +18,7 @@ import structlog
 
 from ussd_engine.errors import DatabaseUnavailable, Refusal, StoreUnavailable
 from ussd_engine.flow.catalogue import UnknownText, entries, faults, find, with_texts
+from ussd_engine.logs import describe
 from ussd_engine.platform import overrides
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.approvals import Kind, Request
@@ -129,16 +130,16 @@ class Translations:
                 async with asyncio.timeout(LOOK_S):
                     await self._reload()
                 self._mark = mark
-            except (DatabaseUnavailable, TimeoutError):
-                log.warning("texts_not_looked_up")
+            except Exception as error:  # noqa: BLE001 - a subscriber gets old words rather than none
+                log.warning("texts_not_looked_up", **describe(error))
         return self.program
 
     async def look(self) -> None:
         """See whether there are other texts than those that are shown here."""
         try:
             await self._reload()
-        except DatabaseUnavailable:
-            log.warning("texts_not_looked_up")
+        except DatabaseUnavailable as error:
+            log.warning("texts_not_looked_up", **describe(error))
 
     async def announce(self) -> None:
         """Show the new texts here, and tell the other workers. They look by themselves when nobody can tell them."""

