@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PATHS := ussd_engine adapters tests
 
-.PHONY: run test test-slow install lint type fmt cov bench
+.PHONY: crash run test test-slow install lint type fmt cov bench
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -32,6 +32,10 @@ fmt: $(INSTALLED)
 
 cov: $(INSTALLED)
 	$(PY) -m pytest --cov --cov-report=term-missing:skip-covered
+
+# Kills a process before and after everything that it makes last, and looks at what the next one makes of it.
+crash: $(INSTALLED)
+	@$(PY) -m tests.crash
 
 bench: $(INSTALLED)
 	@$(PY) -m tests.bench

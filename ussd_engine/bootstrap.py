@@ -44,6 +44,7 @@ from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
 from ussd_engine.services.admission import Admission
+from ussd_engine.services.approvals import WORKFLOW as DECISION
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.callbacks import Callbacks, Network
@@ -51,7 +52,6 @@ from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.maintenance import maintained
-from ussd_engine.services.notifications import WORKFLOW as SMS_WORKFLOW
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
@@ -154,6 +154,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             database,
             keys,
             clock,
+            workflows,
             notifications,
             frozenset(settings.approvals.automatic),
             {**admission.kinds(keys), **profile.kinds(), **overridden(translations.announce)},
@@ -185,7 +186,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                 "subscription.register": subscriptions.workflow,
                 "account.open": accounts.workflow,
                 LANGUAGE: profiles.workflow,
-                SMS_WORKFLOW: notifications.workflow,
+                DECISION: approvals.workflow,
             }
         )
         stack.push_async_callback(workflows.close)
@@ -193,7 +194,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             maintained(
                 {
                     "changes_expire": approvals.expire,
-                    "sms_left": notifications.begin_left_deliveries,
+                    "decisions_untold": approvals.tell_left,
                     "operations_abandoned": recovery.take_up_abandoned,
                     "texts": translations.look,
                 }

@@ -209,7 +209,7 @@ async def test_the_new_schema_is_what_the_code_uses_also_over_an_old_one(url: st
         "UPDATE staged_changes SET state = 'approved'",
         "UPDATE staged_changes SET state = 'lost'",
         "UPDATE operations SET state = 'open' WHERE phone_number = '+254711000803'",
-        "UPDATE notifications SET change_id = id",
+        f"UPDATE notifications SET change_id = '{CHANGE}'",
     ):
         with pytest.raises(IntegrityError):
             await database.write(lambda c, sql=broken: c.execute(text(sql)))  # type: ignore[misc]

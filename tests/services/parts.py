@@ -278,6 +278,7 @@ def build(
     conduct: type[Operations] = Operations,
     policy: Policy = POLICY,
     limit: Limit = LIMIT,
+    retry: Backoff = RETRY,
     numbers: NumberGate | None = None,
     urls: Urls | None = None,
 ) -> Built:
@@ -286,10 +287,16 @@ def build(
     urls = urls or sqlite_in(folder)
     database = Database(urls.platform)
     workflows = Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
-    notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, RETRY)
+    notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, retry)
     operations = conduct(database, KEYS, clock, workflows, notifications)
     approvals = Approvals(
-        database, KEYS, clock, notifications, automatic, {**admission.kinds(KEYS), **profile.kinds()}
+        database,
+        KEYS,
+        clock,
+        workflows,
+        notifications,
+        automatic,
+        {**admission.kinds(KEYS), **profile.kinds()},
     )
     directory = Directory(KEYS, "KE", ("alternate_phone",))
     admissions = Admission(KEYS, approvals)
@@ -344,7 +351,7 @@ async def launch(built: Built) -> None:
             "subscription.register": built.subscriptions.workflow,
             "account.open": built.accounts.workflow,
             "subscription.language": built.profiles.workflow,
-            "sms.deliver": built.notifications.workflow,
+            "change.tell": built.approvals.workflow,
         }
     )
 

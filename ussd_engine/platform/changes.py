@@ -28,6 +28,8 @@ _VERSION = select(entity_versions.c.version).where(
     & (entity_versions.c.entity_id == bindparam("entity_id"))
 )
 
+POLICY = "policy"
+"""The checker of changes that approve themselves."""
 State = Literal["pending", "approved", "rejected", "expired"]
 
 
@@ -139,6 +141,18 @@ def overdue(connection: Connection, keys: KeyRing, now: datetime, limit: int) ->
         .limit(limit)
     )
     return [_change(row, keys) for row in rows]
+
+
+def untold(connection: Connection, decided_before: datetime) -> list[str]:
+    """The ids of changes of whose end nobody was told, and should be: policy decides silently."""
+    table = staged_changes.c
+    ended = (table.state != "pending") & (table.checker.is_(None) | (table.checker != POLICY))
+    late = table.told_at.is_(None) & (table.decided_at < decided_before)
+    return list(connection.execute(select(table.id).where(ended & late)).scalars())
+
+
+def mark_told(connection: Connection, id_: str, now: datetime) -> None:
+    connection.execute(update(staged_changes).where(staged_changes.c.id == id_).values(told_at=now))
 
 
 def decide(

@@ -76,13 +76,10 @@ def queued_of_operation(connection: Connection, keys: KeyRing, operation_id: str
     return [_notification(row, keys) for row in rows]
 
 
-def queued_of_changes(connection: Connection, before: datetime) -> list[str]:
-    """The ids of messages on decisions that wait since before this time."""
-    waiting = (notifications.c.state == "queued") & notifications.c.change_id.is_not(None)
-    rows = connection.execute(
-        select(notifications.c.id).where(waiting & (notifications.c.created_at < before))
-    )
-    return [row[0] for row in rows]
+def queued_of_change(connection: Connection, keys: KeyRing, change_id: str) -> list[Notification]:
+    """What is to be told of a decision and has not been yet."""
+    mine = (notifications.c.change_id == change_id) & (notifications.c.state == "queued")
+    return [_notification(row, keys) for row in connection.execute(select(notifications).where(mine))]
 
 
 def mark(

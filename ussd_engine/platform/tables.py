@@ -246,6 +246,8 @@ staged_changes = Table(
     Column("created_at", UtcDateTime, nullable=False, index=True),
     Column("decided_at", UtcDateTime),
     Column("expires_at", UtcDateTime, nullable=False),
+    # When the subscriber and the dashboard had been told of the decision.
+    Column("told_at", UtcDateTime),
     CheckConstraint("maker <> checker", name="four_eyes"),
     CheckConstraint("state IN ('pending', 'approved', 'rejected', 'expired')", name="state"),
     CheckConstraint(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ussd_engine.errors import Refusal
 from ussd_engine.platform import audit, changes, outbox
 from ussd_engine.platform.audit import AuditEntry
-from ussd_engine.platform.changes import StagedChange
+from ussd_engine.platform.changes import POLICY, StagedChange
 from ussd_engine.services.notifications import Addressee
 
 if TYPE_CHECKING:
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.notifications import Notifications
+    from ussd_engine.services.workflows import Json, Workflows
 
-POLICY = "policy"
+WORKFLOW = "change.tell"
+LEFT_AFTER = timedelta(seconds=30)
+"""A decision that nobody was told of for longer was taken by a process that died before it could begin to tell."""
 EXPIRES_AFTER = timedelta(days=30)
 """A request that nobody decided on in a month is stale: what it was checked against has changed."""
 EXPIRED_AT_ONCE = 100
@@ -114,6 +117,7 @@ class Approvals:
         database: Database,
         keys: KeyRing,
         clock: Clock,
+        workflows: Workflows,
         notifications: Notifications,
         automatic: frozenset[str],
         kinds: Mapping[str, Kind],
@@ -121,6 +125,7 @@ class Approvals:
         self._database = database
         self._keys = keys
         self._clock = clock
+        self._workflows = workflows
         self._notifications = notifications
         self._automatic = automatic
         self._kinds = kinds
@@ -202,15 +207,16 @@ class Approvals:
         changed then.
         """
 
-        def write(connection: Connection) -> tuple[StagedChange, str | None]:
+        def write(connection: Connection) -> StagedChange:
             now = self._clock.now()
             change = self._open(connection, change_id, version, checker, now)
             decided = self._decide(connection, change, "approved", checker, reason, request_id, now)
             self._apply(connection, change, now)
-            return decided, self._queue(connection, change, self._kinds[change.kind].approved_sms, now)
+            self._queue(connection, change, self._kinds[change.kind].approved_sms, now)
+            return decided
 
-        decided, message = await self._database.write(write)
-        await self._tell(decided, message)
+        decided = await self._database.write(write)
+        await self._tell(change_id)
         await self._afterwards(decided.kind)
         return decided
 
@@ -219,33 +225,34 @@ class Approvals:
     ) -> StagedChange:
         """Reject the change as the checker has read it; it stays, with the reason. Raises as `approve`."""
 
-        def write(connection: Connection) -> tuple[StagedChange, str | None]:
+        def write(connection: Connection) -> StagedChange:
             now = self._clock.now()
             change = self._open(connection, change_id, version, checker, now)
             decided = self._decide(connection, change, "rejected", checker, reason, request_id, now)
-            return decided, self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
+            self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
+            return decided
 
-        decided, message = await self._database.write(write)
-        await self._tell(decided, message)
+        decided = await self._database.write(write)
+        await self._tell(change_id)
         return decided
 
     async def expire(self) -> None:
         """End what nobody decided on in time, and tell whom it concerns."""
 
-        def write(connection: Connection) -> list[tuple[StagedChange, str | None]]:
+        def write(connection: Connection) -> list[StagedChange]:
             now = self._clock.now()
             ended = []
             for change in changes.overdue(connection, self._keys, now, EXPIRED_AT_ONCE):
                 if changes.decide(connection, change, "expired", None, "nobody decided in time", now):
-                    message = self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
-                    ended.append((replace(change, state="expired"), message))
+                    self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
+                    ended.append(change)
             if ended:
-                entries = [_entry(change, POLICY, "change.expired", change.id) for change, _ in ended]
+                entries = [_entry(change, POLICY, "change.expired", change.id) for change in ended]
                 audit.append(connection, self._keys, entries, now)
             return ended
 
-        for change, message in await self._database.write(write):
-            await self._tell(change, message)
+        for change in await self._database.write(write):
+            await self._tell(change.id)
 
     def _open(
         self, connection: Connection, change_id: str, version: int, checker: str, now: datetime
@@ -287,25 +294,45 @@ class Approvals:
             )
         self._kinds[change.kind].apply(connection, change, now)
 
-    def _queue(
-        self, connection: Connection, change: StagedChange, event: str | None, now: datetime
-    ) -> str | None:
+    def _queue(self, connection: Connection, change: StagedChange, event: str | None, now: datetime) -> None:
         to = change.context
         if event is None or "phone_number" not in to:
-            return None
+            return
         addressee = Addressee(to["phone_number"], to["language"], {"first_name": to["first_name"]})
-        message = self._notifications.of_change(change.id, event, addressee, now)
-        outbox.add(connection, self._keys, message)
-        return message.id
+        outbox.add(connection, self._keys, self._notifications.of_change(change.id, event, addressee, now))
 
-    async def _tell(self, change: StagedChange, message: str | None) -> None:
-        if message:
-            await self._notifications.begin_delivery(message)
+    async def _tell(self, change_id: str) -> None:
+        """In a workflow of its own, once, however often this is called."""
+        await self._workflows.start(WORKFLOW, f"tell:{change_id}", {"id": change_id})
+
+    async def tell_left(self) -> None:
+        """Tell of decisions whose process died before it could begin to."""
+        before = self._clock.now() - LEFT_AFTER
+        for id_ in await self._database.read(lambda c: changes.untold(c, before)):
+            await self._tell(id_)
+
+    async def workflow(self, payload: Json) -> Json:
+        """The durable body, registered under `WORKFLOW`: the dashboard and the subscriber hear of a decision."""
+        id_ = payload["id"]
+        change, messages = await self._workflows.insist(
+            lambda: self._database.read(
+                lambda c: (
+                    _known(changes.find(c, self._keys, id_)),
+                    outbox.queued_of_change(c, self._keys, id_),
+                )
+            )
+        )
         detail = {"change_id": change.id, "kind": change.kind, "entity_id": change.entity_id}
         phone_number = change.context.get("phone_number", "")
-        await self._notifications.publish(
-            self._notifications.event(change.id, f"change.{change.state}", phone_number, detail)
-        )
+        event = self._notifications.event(change.id, f"change.{change.state}", phone_number, detail)
+        published = await self._notifications.publish(event)
+        for message in messages:
+            await self._notifications.deliver(message)
+        if not published:
+            await self._notifications.publish_later(event)
+        now = self._clock.now()
+        await self._workflows.insist(lambda: self._database.write(lambda c: changes.mark_told(c, id_, now)))
+        return {}
 
     async def _afterwards(self, kind: str) -> None:
         after = self._kinds[kind].after

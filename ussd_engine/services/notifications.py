@@ -7,7 +7,6 @@ the message id of every attempt. No transaction is open while the sender or the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -30,14 +29,9 @@ if TYPE_CHECKING:
     from ussd_engine.ports import Clock, Events, SmsSender
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.backoff import Backoff
-    from ussd_engine.services.workflows import Json, Workflows
+    from ussd_engine.services.workflows import Workflows
 
 log = structlog.get_logger(__name__)
-
-WORKFLOW = "sms.deliver"
-LEFT_AFTER = timedelta(seconds=30)
-"""A message on a decision that waits longer was queued by a process that died before it could begin to send."""
-
 
 UNCERTAIN_ATTEMPTS = 3
 """Attempts that may have been accepted, after which a message is given up: more of them would be a flood."""
@@ -106,25 +100,6 @@ class Notifications:
             text=self._templates.render(event, to.language, to.values),
             created_at=now,
         )
-
-    async def begin_delivery(self, notification_id: str) -> None:
-        """Send a message in a workflow of its own, once, however often this is called."""
-        await self._workflows.start(WORKFLOW, f"sms:{notification_id}", {"id": notification_id})
-
-    async def begin_left_deliveries(self) -> None:
-        """Send what a process queued that died before it could begin."""
-        before = self._clock.now() - LEFT_AFTER
-        for id_ in await self._database.read(lambda c: outbox.queued_of_changes(c, before)):
-            await self.begin_delivery(id_)
-
-    async def workflow(self, payload: Json) -> Json:
-        """The durable body, registered under `WORKFLOW`."""
-        message = await self._workflows.insist(
-            lambda: self._database.read(lambda c: outbox.get(c, self._keys, payload["id"]))
-        )
-        if message.state == "queued":
-            await self.deliver(message)
-        return {}
 
     async def deliver(self, message: Notification) -> None:
         """Within a workflow: hand the SMS to the sender, trying again while it is unavailable.

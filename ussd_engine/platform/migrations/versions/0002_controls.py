@@ -144,6 +144,7 @@ def _staged_changes() -> None:
         table.add_column(sa.Column("base_version", sa.Integer(), server_default="0", nullable=False))
         table.add_column(sa.Column("context_sealed", sa.Text(), nullable=True))
         table.add_column(sa.Column("maker_reason", sa.Text(), nullable=True))
+        table.add_column(sa.Column("told_at", UtcDateTime(), nullable=True))
     op.create_index(op.f("ix_staged_changes_operation_id"), "staged_changes", ["operation_id"])
     op.create_index(op.f("ix_staged_changes_created_at"), "staged_changes", ["created_at"])
     pending = sa.text("state = 'pending'")
