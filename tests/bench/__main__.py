@@ -24,6 +24,9 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 MIN_RATIO = 0.3
 """The engine's share of the bare handler's callbacks per second, at the least."""
+MIN_OPENINGS = 0.6
+"""The rate of account openings, as a share of the rate of three empty DBOS steps on the same database."""
+OPENINGS_WITHIN_S = 300.0
 ROUNDS = 5
 CONNECTIONS = 32
 WARM_UP_S = 0.7
@@ -152,7 +155,36 @@ def main() -> int:
     )
     console.print(f"callbacks per second, engine to bare: {speed:.2f} (at least {MIN_RATIO})")
     console.print(f"server CPU per callback, engine to bare: {cpu:.2f}")
-    return 0 if speed >= MIN_RATIO else 1
+    return 0 if _openings(console) and speed >= MIN_RATIO else 1
+
+
+def _openings(console: Console) -> bool:
+    """Account opening on both databases; whether each is at least as fast as agreed."""
+    table = Table(title="Account opening on the sandbox bank, one worker, medians of its rounds")
+    for heading in ("", "openings/s", "three empty DBOS steps/s", "ratio"):
+        table.add_column(heading, justify="right" if heading else "left")
+    enough = True
+    for kind in ("sqlite", "postgresql"):
+        with tempfile.TemporaryDirectory(prefix="ussd-bench-") as folder:
+            run = subprocess.run(
+                [sys.executable, "-m", "tests.bench.openings", kind, folder],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=OPENINGS_WITHIN_S,
+                check=False,
+            )
+        if run.returncode:
+            sys.exit(run.stderr[-3000:])
+        found = json.loads(run.stdout.splitlines()[-1])
+        ratio = median(a / b for a, b in zip(found["openings"], found["steps"], strict=True))
+        enough &= ratio >= MIN_OPENINGS
+        table.add_row(
+            kind, f"{median(found['openings']):.0f}", f"{median(found['steps']):.0f}", f"{ratio:.2f}"
+        )
+    console.print(table)
+    console.print(f"openings to three empty steps: at least {MIN_OPENINGS}")
+    return enough
 
 
 if __name__ == "__main__":

@@ -144,6 +144,44 @@ async def test_every_callback_twice_at_once_opens_one_account(
     assert await service.opened_at_the_bank(handset.number) == 1
 
 
+async def test_200_callbacks_at_once_for_one_number_open_one_account(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    """200 sessions of one phone number, all at the last question, say yes at once: one account, one SMS.
+
+    Every one of them gets a screen.
+    """
+    number = "+254711000200"
+    handsets = [phone(service, client, number, session=f"many-{n}") for n in range(200)]
+    for handset in handsets:
+        await handset.dial("*".join(OPENING))
+    screens = await asyncio.gather(*(handset.press("1") for handset in handsets))
+    assert all(screen.startswith(("CON ", "END ")) for screen in screens)
+    assert not [screen for screen in screens if "kuna hitilafu" in screen]  # nobody is told of a fault
+    await eventually(lambda: service.sms(number))
+    assert await service.opened_at_the_bank(number) == 1
+    assert len(service.platform_accounts()) == len(service.sms(number)) == 1
+    (done,) = service.rows("platform.sqlite", "SELECT count(*) FROM operations WHERE state = 'done'")
+    assert done == (1,)
+
+
+async def test_200_requests_at_once_for_one_number_open_one_account(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    """A program in a hurry, with and without Idempotency-Keys: one account, and an answer for each request."""
+    body = {
+        "phone_number": "+254711000201",
+        "first_name": "Jane",
+        "last_name": "Sample",
+        "date_of_birth": "1990-01-01",
+    }
+    answers = await asyncio.gather(*(api(service, client, "account/register", **body) for _ in range(200)))
+    assert {status for status, _ in answers} <= {201, 202, 409}
+    assert len({found["account_number"] for status, found in answers if status == 201}) == 1
+    assert await service.opened_at_the_bank("+254711000201") == 1
+    assert len(service.platform_accounts()) == 1
+
+
 async def test_killed_between_the_banks_answer_and_the_record(
     service: Service, client: aiohttp.ClientSession
 ) -> None:

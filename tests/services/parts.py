@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -42,7 +43,7 @@ from ussd_engine.services.subscription import RegisterSubscription, Subscription
 from ussd_engine.services.workflows import Workflows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from ussd_engine.ports import (
         Clock,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         SmsAccepted,
         SmsSender,
     )
+    from ussd_engine.services.workflows import Body
 
 SMS_FILE = Path(__file__).parents[2] / "flows" / "sms.yaml"
 KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
@@ -345,9 +347,10 @@ async def prepare(database: Database) -> None:
     )
 
 
-async def launch(built: Built) -> None:
+async def launch(built: Built, further: Mapping[str, Body] = MappingProxyType({})) -> None:
     await built.workflows.launch(
         {
+            **further,
             "subscription.register": built.subscriptions.workflow,
             "account.open": built.accounts.workflow,
             "subscription.language": built.profiles.workflow,
