@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -31,6 +32,12 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 3_000
 """How long a writer waits for another process's transaction. Each is a few milliseconds; who is not served by then
 tries again, and a subscriber is not kept waiting."""
+IDLE_TIMEOUT_MS = 30_000
+"""How long PostgreSQL keeps a transaction in which nothing happens: its process stands still, and others wait."""
+CONNECT_TIMEOUT_S = 5.0
+PASSING = frozenset({"08", "40", "53", "55", "57", "58"})
+"""Classes of SQLSTATE (PostgreSQL, appendix A): no connection, rolled back for another's sake such as after a deadlock,
+no room, ended by an operator, and trouble of the system."""
 POOL_SIZE = 5
 """Connections per process. Transactions are short."""
 
@@ -44,7 +51,9 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = create_async_engine(url, hide_parameters=True, pool_size=POOL_SIZE, max_overflow=0)
+        self.engine = create_async_engine(
+            url, hide_parameters=True, pool_size=POOL_SIZE, max_overflow=0, **_options(url)
+        )
         self._lookups = Lookups(self.engine, BUSY_TIMEOUT_MS / 1000)
         self._writer: _SqliteWriter | None = None
         if self.engine.dialect.name == "sqlite":
@@ -120,10 +129,41 @@ def _begin_writing(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _options(url: str) -> dict[str, Any]:
+    """For PostgreSQL: as patient as with SQLite, and no transaction outlives a process that stands still in it.
+
+    A connection is asked for a sign of life before it is used, so that a restart of the server costs nobody a turn.
+    """
+    if not url.startswith("postgresql"):
+        return {}
+    settings = {
+        "application_name": "ussd-engine",
+        "lock_timeout": f"{BUSY_TIMEOUT_MS}",
+        "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_MS}",
+    }
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {"timeout": CONNECT_TIMEOUT_S, "server_settings": settings},
+    }
+
+
 @contextmanager
 def _away() -> Iterator[None]:
     """The words of the driver stay out: they can quote the address of the database."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout, sqlite3.Error) as error:
+    except DBAPIError as error:
+        if not _may_pass(error):
+            raise
         raise DatabaseUnavailable("the platform's database does not answer") from error
+    except (PoolTimeout, sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        # what a driver raises while it connects is not wrapped
+        raise DatabaseUnavailable("the platform's database does not answer") from error
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether another try may not meet this: the statement is not at fault, but the moment."""
+    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state[:2] in PASSING

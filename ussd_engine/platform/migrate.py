@@ -38,6 +38,7 @@ async def migrate(url: str, keys: KeyRing, *, to: str = "head") -> None:
 
 def _upgrade(connection: Connection, keys: KeyRing, to: str) -> None:
     if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = 0"))  # another process may migrate for long
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
