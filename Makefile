@@ -11,7 +11,7 @@ run: $(INSTALLED)
 	@exec $(PY) -m ussd_engine serve
 
 test: $(INSTALLED)
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 test-slow: $(INSTALLED)
 	@$(PY) -m pytest -m slow

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import aiohttp
+import psycopg
 
 from adapters.cbs.sandbox import SandboxBank
 from ussd_engine.bootstrap import SystemClock
@@ -84,6 +85,10 @@ class Service:
 
     def rows(self, database: str, query: str) -> list[tuple[object, ...]]:
         """What a query finds; nothing in a file or a table that is not there yet."""
+        url = self.settings.get("USSD__DATABASE__URL", "")
+        if database == "platform.sqlite" and url.startswith("postgresql"):
+            with psycopg.connect(url.replace("+asyncpg", "")) as outside:
+                return list(outside.execute(query.encode()).fetchall())
         if not (self.data_dir / database).exists():
             return []
         connection = sqlite3.connect(f"file:{self.data_dir / database}?mode=ro", uri=True)

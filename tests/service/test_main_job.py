@@ -7,13 +7,16 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 
+from tests.database_fixtures import KINDS, urls_of
 from tests.service.process import KEY, Phone, Service
 
 OPENING = ("2", "1", "Jane", "Sample", "01011990")
@@ -27,11 +30,14 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
+@pytest.fixture(params=KINDS)
+async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
+    urls = urls_of(request.param, tmp_path, request)
+    databases = {"USSD__DATABASE__URL": urls.platform, "USSD__WORKFLOWS__URL": urls.workflows}
     running = Service(
         tmp_path / "var",
         {
+            **(databases if request.param == "postgresql" else {}),
             "USSD__CBS__TIMEOUT_S": "1.5",
             "USSD__NETWORKS__DEFAULT__ANSWER_DEADLINE_S": "5",
             "USSD__RECONCILE__FIRST_DELAY_S": "0.2",
@@ -299,13 +305,9 @@ async def test_a_locked_database_does_not_hold_the_subscriber(
     last = asyncio.create_task(handset.press("1"))
     while not await service.opened_at_the_bank(handset.number):
         await asyncio.sleep(0.05)
-    holder = sqlite3.connect(service.data_dir / "platform.sqlite", isolation_level=None)
-    try:
-        holder.execute("BEGIN EXCLUSIVE")
+    with locked(service):
         screen = await last  # the lock is still held
         assert screen.startswith("END ")
-    finally:
-        holder.close()
     await eventually(lambda: service.sms(handset.number))
     assert len(service.platform_accounts()) == await service.opened_at_the_bank(handset.number) == 1
 
@@ -321,3 +323,19 @@ async def test_the_same_deep_dial_again_does_nothing_that_was_not_asked(
     _, known = await api(service, client, "subscription/check", phone_number="+254711000006")
     assert (known["status"], known["language"]) == ("subscribed", "sw")
     assert await service.opened_at_the_bank("+254711000006") == 1
+
+
+@contextmanager
+def locked(service: Service) -> Iterator[None]:
+    """Somebody holds the platform's database, and nobody else can write."""
+    url = service.settings.get("USSD__DATABASE__URL", "")
+    if url.startswith("postgresql"):
+        with psycopg.connect(url.replace("+asyncpg", "")) as holder:
+            holder.execute(
+                "LOCK TABLE operations, customers, staged_changes, audit_head IN ACCESS EXCLUSIVE MODE"
+            )
+            yield
+        return
+    with closing(sqlite3.connect(service.data_dir / "platform.sqlite", isolation_level=None)) as file:
+        file.execute("BEGIN EXCLUSIVE")
+        yield

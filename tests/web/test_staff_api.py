@@ -14,6 +14,7 @@ import schemathesis
 import structlog
 from aiohttp import ClientSession, web
 
+from tests.database_fixtures import KINDS, urls_of
 from tests.services.parts import KEYS, Parts, Script, WallClock, eventually, running
 from tests.web.conftest import Reply, problem
 from ussd_engine.access import Role, Scope
@@ -82,9 +83,13 @@ def documented(method: str, path: str, reply: Reply) -> None:
         return
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    async with running(tmp_path_factory.mktemp("staff"), automatic=frozenset()) as parts:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def desk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Desk]:
+    folder = tmp_path_factory.mktemp("staff")
+    urls = urls_of(request.param, folder, request)
+    async with running(folder, automatic=frozenset(), urls=urls) as parts:
         made = await parts.database.write(add_staff)
         api = StaffApi(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),
