@@ -20,7 +20,9 @@ app = typer.Typer(
 )
 
 HEAD = ("BEGUN", "ID", "KIND", "PHONE", "STATE", "RETRIES", "BANK REFERENCE", "CODE")
-Id = Annotated[str, typer.Argument(help="The operation's id, which the bank has as the external id.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The operation's id, which the bank has as the external id.")
+]
 
 
 @app.command("list")

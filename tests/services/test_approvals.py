@@ -208,6 +208,16 @@ async def test_a_number_that_moved_to_another_customer_is_for_staff(parts: Parts
     assert (found.status, found.customer_id) == ("subscribed", new.customer_id)
 
 
+async def test_an_address_that_two_customers_share_keeps_nobody_waiting(parts: Parts) -> None:
+    """A family may have one email address: it stays with the first, staff are told, and both are subscribers."""
+    for number, ref in (("+254711000042", "REF-42"), ("+254711000043", "REF-43")):
+        script(parts, number, ref, "Shared", email="family@sample.example")
+        await parts.register(f"shared-{ref}", number)
+        assert (await parts.subscriptions.check(number)).status == "subscribed"
+    waiting = await parts.approvals.waiting("pending", 50)
+    assert [one.before["type"] for one in waiting if one.kind == "identity.move"] == ["email"]
+
+
 async def test_the_language_is_a_change_as_well(parts: Parts) -> None:
     """Where staff decide on languages, the wish waits; taken up twice, it is asked for once."""
     phone = "+254711000040"
@@ -237,7 +247,7 @@ async def said(parts: Parts, phone: str, times: int) -> bool:
     return len(await parts.texts(phone)) == times
 
 
-def script(parts: Parts, phone: str, ref: str, name: str) -> None:
+def script(parts: Parts, phone: str, ref: str, name: str, email: str | None = None) -> None:
     born = datetime(1990, 1, 15, tzinfo=UTC).date()
     parts.bank.scripts[phone] = Script(search=[Found(ref)])
-    parts.bank.scripts[ref] = Script(details=[Holder(ref, name, "Sample", phone, born)])
+    parts.bank.scripts[ref] = Script(details=[Holder(ref, name, "Sample", phone, born, email=email)])

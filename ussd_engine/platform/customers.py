@@ -41,8 +41,8 @@ LIVE = ("active", "pending")
 """A user in one of these states stands against a further registration."""
 ESSENTIAL = ("phone", "bank_ref")
 """Identities without which a customer could not be found."""
-CONTESTING = ("account.open", "subscription.register", "identity.move")
-"""Kinds of staged change that leave open who a phone number belongs to."""
+ADMISSIONS = ("account.open", "subscription.register")
+"""Kinds of staged change that leave open who a phone number belongs to; so does the move of one."""
 
 Source = Literal["subscriber", "bank"]
 
@@ -180,11 +180,12 @@ class Directory:
         """One row: the customer with this phone number, if any, and what is under way for it."""
         mine = operations.c.phone_number == bindparam("phone_number", "", String())
         unfinished = exists().where(mine & operations.c.state.in_(UNFINISHED))
+        numbers = select(identities.c.id).where(identities.c.type == "phone")
         contested = exists().where(
             mine
             & (staged_changes.c.operation_id == operations.c.id)
             & (staged_changes.c.state == "pending")
-            & staged_changes.c.kind.in_(CONTESTING)
+            & or_(staged_changes.c.kind.in_(ADMISSIONS), staged_changes.c.entity_id.in_(numbers))
         )
         known = self._select().subquery()
         one_row = select(literal(1).label("one")).subquery()

@@ -186,7 +186,7 @@ operations = Table(
     Column("reconciling", Boolean, nullable=False),
     Column("told_pending", Boolean, nullable=False),
     Column("bank_reference", String(128)),
-    # Counted once per operation at the gate, however often its step runs: reserved, passed, failed, released.
+    # Counted once per operation, however often it is taken up: reserved, locked, passed, failed, released.
     Column("gate", String(16)),
     Column("retries", Integer, nullable=False, server_default="0"),
     Column("result_sealed", Text),

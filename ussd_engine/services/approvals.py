@@ -210,9 +210,12 @@ class Approvals:
         def write(connection: Connection) -> StagedChange:
             now = self._clock.now()
             change = self._open(connection, change_id, version, checker, now)
-            decided = self._decide(connection, change, "approved", checker, reason, request_id, now)
+            decided = _decide(connection, change, "approved", checker, reason, now)
             self._apply(connection, change, now)
             self._queue(connection, change, self._kinds[change.kind].approved_sms, now)
+            audit.append(
+                connection, self._keys, [_entry(change, checker, "change.approved", request_id)], now
+            )
             return decided
 
         decided = await self._database.write(write)
@@ -228,8 +231,11 @@ class Approvals:
         def write(connection: Connection) -> StagedChange:
             now = self._clock.now()
             change = self._open(connection, change_id, version, checker, now)
-            decided = self._decide(connection, change, "rejected", checker, reason, request_id, now)
+            decided = _decide(connection, change, "rejected", checker, reason, now)
             self._queue(connection, change, self._kinds[change.kind].rejected_sms, now)
+            audit.append(
+                connection, self._keys, [_entry(change, checker, "change.rejected", request_id)], now
+            )
             return decided
 
         decided = await self._database.write(write)
@@ -269,23 +275,6 @@ class Approvals:
         if change.expires_at <= now:
             raise ChangeExpired("the time to decide on this change is over; it has to be asked for again")
         return change
-
-    def _decide(
-        self,
-        connection: Connection,
-        change: StagedChange,
-        state: changes.State,
-        checker: str,
-        reason: str | None,
-        request_id: str,
-        now: datetime,
-    ) -> StagedChange:
-        if not changes.decide(connection, change, state, checker, reason, now):
-            raise ChangeDecided("somebody else decided on this change in the same moment")
-        audit.append(connection, self._keys, [_entry(change, checker, f"change.{state}", request_id)], now)
-        return replace(
-            change, state=state, checker=checker, reason=reason, decided_at=now, version=change.version + 1
-        )
 
     def _apply(self, connection: Connection, change: StagedChange, now: datetime) -> None:
         if not changes.advance(connection, change.entity, change.entity_id, change.base_version):
@@ -338,6 +327,21 @@ class Approvals:
         after = self._kinds[kind].after
         if after is not None:
             await after()
+
+
+def _decide(
+    connection: Connection,
+    change: StagedChange,
+    state: changes.State,
+    checker: str,
+    reason: str | None,
+    now: datetime,
+) -> StagedChange:
+    if not changes.decide(connection, change, state, checker, reason, now):
+        raise ChangeDecided("somebody else decided on this change in the same moment")
+    return replace(
+        change, state=state, checker=checker, reason=reason, decided_at=now, version=change.version + 1
+    )
 
 
 def _known(change: StagedChange | None) -> StagedChange:

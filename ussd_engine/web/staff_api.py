@@ -177,13 +177,13 @@ def _shown(change: StagedChange, principal: Principal) -> ChangeAnswer:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[FieldChange]:
-    """Every field of `after` that is not so in `before`, with dots for what lies deeper."""
+    """Every field of `after` that is not so in `before`, dots for what lies deeper. Nothing is as an empty list."""
     for name, value in after.items():
         former = before.get(name)
         if isinstance(value, dict):
             for one in difference(former or {}, value):
                 yield FieldChange(field=f"{name}.{one.field}", before=one.before, after=one.after)
-        elif value != former:
+        elif (value or None) != (former or None):
             yield FieldChange(field=name, before=former, after=value)
 
 

@@ -83,7 +83,11 @@ class OverrideRequest(Request):
     text: Annotated[str, Field(min_length=1, max_length=2000)] | None
     reason: Reason | None = None
 
-    example: ClassVar[dict[str, object]] = {"key": "onboarding.welcome", "language": "en", "text": "Hello"}
+    example: ClassVar[dict[str, object]] = {
+        "key": "onboarding.welcome.menu",
+        "language": "en",
+        "text": "Hello",
+    }
 
 
 class StagedAnswer(BaseModel):
