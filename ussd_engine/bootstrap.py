@@ -159,7 +159,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             frozenset(settings.approvals.automatic),
             {**admission.kinds(keys), **profile.kinds(), **overridden(translations.announce)},
         )
-        directory = Directory(keys, settings.phone.default_region, settings.identities.resolve_phone_by)
+        directory = Directory(keys, settings.identities.resolve_phone_by)
         admissions = Admission(keys, approvals)
         subscriptions = Subscriptions(
             database,

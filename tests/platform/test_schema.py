@@ -229,7 +229,7 @@ async def test_a_sealed_value_does_not_open_in_another_row(database: Database) -
 
 async def test_an_identity_never_moves_silently(database: Database) -> None:
     """A phone number that another customer has is refused; what identifies less stays where it is, and is told."""
-    directory = Directory(KEYS, "KE", ())
+    directory = Directory(KEYS, ())
 
     def live(connection: Connection) -> None:
         old = person("REF-1", "+254711000001", national_id="ID-12345")

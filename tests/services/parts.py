@@ -300,7 +300,7 @@ def build(
         automatic,
         {**admission.kinds(KEYS), **profile.kinds()},
     )
-    directory = Directory(KEYS, "KE", ("alternate_phone",))
+    directory = Directory(KEYS, ("alternate_phone",))
     admissions = Admission(KEYS, approvals)
     return Built(
         urls=urls,

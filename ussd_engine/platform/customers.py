@@ -7,7 +7,18 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
-from sqlalchemy import Select, String, and_, bindparam, case, exists, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnClause,
+    Select,
+    String,
+    and_,
+    bindparam,
+    exists,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from ussd_engine import identity
 from ussd_engine.errors import UssdError
@@ -134,38 +145,50 @@ def user_id_of(customer_id: str) -> str:
 
 
 class Directory:
-    """`get_customer_by_phone_number`: the primary phone first, then `also`, the further identity types, in order."""
+    """`get_customer_by_phone_number`: the primary phone first, then `also`, the further identity types, in order.
 
-    def __init__(self, keys: KeyRing, region: str, also: tuple[Kind, ...]) -> None:
+    Numbers are in E.164, as telcos send them and the JSON routes make them.
+    """
+
+    def __init__(self, keys: KeyRing, also: tuple[Kind, ...]) -> None:
         self._keys = keys
-        self._region = region
         self._kinds: tuple[Kind, ...] = ("phone", *also)
         self._standing = self._standing_lookup()
 
     def by_phone_number(self, connection: Connection, phone_number: str) -> KnownCustomer | None:
-        row = connection.execute(self._select(), self._values(phone_number)).first()
-        return KnownCustomer(*row) if row else None
+        wanted = _known(self._wanted()).add_columns(identities.c.type)
+        rows = connection.execute(wanted, self._values(phone_number)).all()
+        return self._first([tuple(row) for row in rows])
 
     async def standing(self, database: Database, phone_number: str) -> Standing:
         """Raises DatabaseUnavailable."""
         rows = await database.look_up(self._standing, phone_number=phone_number, **self._values(phone_number))
-        customer_id, user_id, status, language, contested, unfinished = rows[0]
-        known = KnownCustomer(customer_id, user_id, status, language) if customer_id else None
-        return Standing(known, bool(contested), bool(unfinished))
+        *_, contested, unfinished = rows[0]
+        return Standing(self._first([row[:5] for row in rows]), bool(contested), bool(unfinished))
+
+    def _first(self, rows: list[tuple[Any, ...]]) -> KnownCustomer | None:
+        """Of rows with the type behind: the one of the type that comes first. They are few, and the look-up is hot."""
+        found = [row for row in rows if row[0] is not None]
+        if not found:
+            return None
+        return KnownCustomer(*min(found, key=lambda row: self._kinds.index(row[4]))[:4])
 
     def _values(self, phone_number: str) -> dict[str, str]:
         """The number as each type stores it; nothing where it is not in the form of the type."""
         values = dict.fromkeys((f"value_{kind}" for kind in self._kinds), "")
         for kind in self._kinds:
+            if kind in identity.PHONES:  # it is in the one form of a phone number already
+                values[f"value_{kind}"] = phone_number
+                continue
             try:
-                normalised = identity.normalise(kind, phone_number, self._region)
+                normalised = identity.normalise(kind, phone_number, "")
             except ValueError:
                 continue
             values[f"value_{kind}"] = identity.stored_value(self._keys, kind, normalised)
         return values
 
-    def _select(self) -> Select[Any]:
-        wanted = or_(
+    def _wanted(self) -> Any:
+        return or_(
             *(
                 and_(
                     identities.c.type == kind, identities.c.value == bindparam(f"value_{kind}", "", String())
@@ -173,23 +196,32 @@ class Directory:
                 for kind in self._kinds
             )
         )
-        rank = case({kind: place for place, kind in enumerate(self._kinds)}, value=identities.c.type)
-        return _known(wanted).order_by(rank).limit(1)
 
     def _standing_lookup(self) -> Lookup:
-        """One row: the customer with this phone number, if any, and what is under way for it."""
+        """A row for each customer with this phone number, or one without; and what is under way for the number."""
         mine = operations.c.phone_number == bindparam("phone_number", "", String())
-        unfinished = exists().where(mine & operations.c.state.in_(UNFINISHED))
-        numbers = select(identities.c.id).where(identities.c.type == "phone")
+        unfinished = exists().where(mine & operations.c.state.in_(_spelt(*UNFINISHED)))
+        moved = identities.alias("moved")
+        is_number = exists().where(
+            (moved.c.id == staged_changes.c.entity_id) & moved.c.type.in_(_spelt("phone"))
+        )
         contested = exists().where(
             mine
             & (staged_changes.c.operation_id == operations.c.id)
-            & (staged_changes.c.state == "pending")
-            & or_(staged_changes.c.kind.in_(ADMISSIONS), staged_changes.c.entity_id.in_(numbers))
+            & staged_changes.c.state.in_(_spelt("pending"))
+            & or_(staged_changes.c.kind.in_(_spelt(*ADMISSIONS)), is_number)
         )
-        known = self._select().subquery()
-        one_row = select(literal(1).label("one")).subquery()
-        return Lookup(select(*known.c, contested, unfinished).select_from(one_row.outerjoin(known, true())))
+        one_row = select(literal_column("1").label("one")).subquery()
+        known = one_row.outerjoin(identities, self._wanted()).outerjoin(
+            users, users.c.customer_id == identities.c.customer_id
+        )
+        columns = (identities.c.customer_id, users.c.id, users.c.status, users.c.language, identities.c.type)
+        return Lookup(select(*columns, contested, unfinished).select_from(known))
+
+
+def _spelt(*words: str) -> list[ColumnClause[str]]:
+    """Words of our own, written out: where a partial index knows them, SQLite plans anew for every value that is bound."""
+    return [literal_column(f"'{word}'", String()) for word in words]
 
 
 def by_bank_ref(connection: Connection, bank_ref: str) -> KnownCustomer | None:
