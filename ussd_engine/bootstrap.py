@@ -60,7 +60,7 @@ from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
 from ussd_engine.services.recovery import Recovery
 from ussd_engine.services.subscription import Subscriptions
-from ussd_engine.services.translations import Translations
+from ussd_engine.services.translations import LOOK_EVERY_S, Translations
 from ussd_engine.services.translations import kinds as overridden
 from ussd_engine.services.workers import BEAT_S, Workers
 from ussd_engine.services.workflows import Workflows
@@ -196,10 +196,10 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                     "changes_expire": approvals.expire,
                     "decisions_untold": approvals.tell_left,
                     "operations_abandoned": recovery.take_up_abandoned,
-                    "texts": translations.look,
                 }
             )
         )
+        await stack.enter_async_context(maintained({"texts": translations.look}, LOOK_EVERY_S))
         # apart, so that no work that is taken over holds up a sign of life
         await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
         await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))

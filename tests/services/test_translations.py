@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from tests.flow.vocabulary import ACTIONS
-from tests.services.parts import KEYS, WallClock
+from tests.services.parts import KEYS, WallClock, eventually
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform import overrides
 from ussd_engine.platform.database import Database
@@ -21,10 +22,13 @@ from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.render import Profile
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.callbacks import Callbacks, Network
+from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.translations import Translations, UnknownFlow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sqlalchemy import Connection
 
     from ussd_engine.ports import SessionStore
     from ussd_engine.runtime.program import Program
@@ -243,6 +247,18 @@ async def test_override_that_no_longer_fits_is_left_out(tmp_path: Path, database
     }
 
 
+async def test_override_that_is_left_out_stands_in_nobodys_way(tmp_path: Path, database: Database) -> None:
+    """Other texts may be changed beside it, and it may itself be taken away or put right."""
+    await put(database, "sample.gone.menu", "en", "Hi")
+    await put(database, "sample.hello.menu", "en", "Hi {gone}")
+    catalogue = over(library(tmp_path, FIRST, SECOND), database)
+    await catalogue.look()
+    assert catalogue.check("sample.bye.end", "en", "Farewell") == []
+    assert catalogue.check("sample.gone.menu", "en", None) == []
+    assert catalogue.check("sample.hello.menu", "en", "Hi again") == []
+    assert len(catalogue.check("sample.gone.menu", "en", "Hi again")) == 1
+
+
 @pytest.mark.parametrize("mark_is_lost", [False, True])
 async def test_session_sees_a_new_text_at_its_next_screen_in_every_worker(
     tmp_path: Path, database: Database, redis_url: str, mark_is_lost: bool
@@ -269,6 +285,42 @@ async def test_session_sees_a_new_text_at_its_next_screen_in_every_worker(
         await store.close()
 
 
+async def test_lost_mark_is_made_up_for_by_a_look_now_and_then(
+    tmp_path: Path, database: Database, redis_url: str
+) -> None:
+    """A worker whom nobody told finds the text by itself, and its sessions go on in it."""
+    store = RedisSessionStore(redis_url, timeout_s=2)
+    texts = over(library(tmp_path, FIRST, SECOND), database, store)
+    phone = callbacks(texts, store)
+    await phone("")
+    await put(database, "sample.ask.ask", "sw", "Unatoka mji gani?")
+    before = texts.program
+
+    async def noticed() -> bool:
+        return texts.program is not before
+
+    async with maintained({"texts": texts.look}, 0.01):
+        await eventually(noticed)
+    assert "Unatoka mji gani?" in (await phone("1")).text
+    await store.close()
+
+
+async def test_one_look_serves_all_turns_that_saw_the_mark(tmp_path: Path, database: Database) -> None:
+    """A text that changes under load costs one look into the database, and every turn shows it."""
+    store = MemorySessionStore(WallClock())
+    counted = CountedReads(database)
+    texts = over(library(tmp_path, FIRST, SECOND), cast("Database", counted), store)
+    phone = callbacks(texts, store)
+    sessions = [f"s-{number}" for number in range(20)]
+    for session in sessions:
+        await phone("", session)
+    await put(database, "sample.ask.ask", "sw", "Unatoka mji gani?")
+    await store.set_mark(b"changed")
+    screens = await asyncio.gather(*(phone("1", session) for session in sessions))
+    assert all("Unatoka mji gani?" in screen.text for screen in screens)
+    assert counted.reads == 1
+
+
 async def test_database_that_is_away_leaves_the_texts_as_they_are(
     catalogue: Translations, database: Database
 ) -> None:
@@ -280,6 +332,18 @@ async def test_database_that_is_away_leaves_the_texts_as_they_are(
     await store.set_mark(b"another")
     await database.write(lambda c: c.exec_driver_sql("ALTER TABLE translation_overrides RENAME TO away"))
     assert "Mji gani" in (await phone("1")).text
+
+
+class CountedReads:
+    """The database, and how often it was read."""
+
+    def __init__(self, real: Database) -> None:
+        self.real = real
+        self.reads = 0
+
+    async def read(self, work: Callable[[Connection], object]) -> object:
+        self.reads += 1
+        return await self.real.read(work)
 
 
 def callbacks(texts: Translations, store: SessionStore) -> Callable[..., Awaitable[Screen]]:

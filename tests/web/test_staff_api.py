@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import jsonschema_rs
@@ -16,13 +17,19 @@ from aiohttp import ClientSession, web
 
 from tests.database_fixtures import KINDS, urls_of
 from tests.services.parts import KEYS, Parts, Script, WallClock, eventually, running
+from tests.services.test_translations import over
 from tests.web.conftest import Reply, problem
 from ussd_engine.access import Role, Scope
+from ussd_engine.flow.loader import load
 from ussd_engine.platform import staff
 from ussd_engine.platform.staff import Act
 from ussd_engine.ports import Unknown
+from ussd_engine.services import admission, profile
+from ussd_engine.services.action_specs import SPECS
+from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
+from ussd_engine.services.translations import kinds as overridden
 from ussd_engine.web.feed import PATH as FEED
 from ussd_engine.web.openapi import route, staff_document
 from ussd_engine.web.problems import guarded
@@ -33,9 +40,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from ussd_engine.services.translations import Translations
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOCUMENT = staff_document()
+FLOWS = Path(__file__).parents[2] / "flows"
 PERSONAL = ("2547110", "Zebulon", "Sample", "1991-02-03", "NATIONAL")
 
 
@@ -44,6 +54,7 @@ class Desk:
     """The running routes, and a key for each name."""
 
     parts: Parts
+    texts: Translations
     client: ClientSession
     port: int
     keys: dict[str, str]
@@ -91,10 +102,20 @@ async def desk(
     urls = urls_of(request.param, folder, request)
     async with running(folder, automatic=frozenset(), urls=urls) as parts:
         made = await parts.database.write(add_staff)
+        texts = over(load(FLOWS, SPECS), parts.database)
+        approvals = Approvals(
+            parts.database,
+            KEYS,
+            WallClock(),
+            parts.workflows,
+            parts.notifications,
+            frozenset(),
+            {**admission.kinds(KEYS), **profile.kinds(), **overridden(texts.announce)},
+        )
         api = StaffApi(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),
-            approvals=parts.approvals,
-            translations=cast("Any", None),
+            approvals=approvals,
+            translations=texts,
             recovery=parts.recovery,
             deliveries=Deliveries(parts.database, KEYS, WallClock()),
             clock=WallClock(),
@@ -109,7 +130,7 @@ async def desk(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         async with ClientSession() as client:
             keys = made | {"api": "sample-key-for-tests-only"}
-            yield Desk(parts, client, runner.addresses[0][1], keys)
+            yield Desk(parts, texts, client, runner.addresses[0][1], keys)
         await runner.cleanup()
 
 
@@ -341,3 +362,72 @@ async def test_nothing_personal_is_logged(desk: Desk) -> None:
 
 async def _any(found: Any) -> bool:
     return bool(await found())
+
+
+# --- texts ----------------------------------------------------------------------------------------------
+
+WORDS = {"key": "onboarding.welcome.menu", "language": "en", "text": "Good day from Acme Bank"}
+
+
+async def shown(desk: Desk) -> str:
+    found = await desk.texts.fetch("en", "onboarding", [WORDS["key"]], None)
+    assert found.translations is not None
+    return found.translations[WORDS["key"]]
+
+
+async def test_other_words_are_shown_once_somebody_else_approved_them(desk: Desk) -> None:
+    """The maker asks, the checker sees both texts, and what is approved is what is fetched; null takes it back."""
+    own = await shown(desk)
+    for text, before in ((WORDS["text"], own), (None, WORDS["text"])):
+        asked = await desk.call("max", "POST", "/translations/overrides", {**WORDS, "text": text})
+        assert (asked.status, asked.json["status"]) == (202, "staged")
+        assert await shown(desk) == before
+        path = f"/approvals/{asked.json['change_id']}"
+        fields = (await desk.call("carl", "GET", path)).json["difference"]
+        assert fields == [{"field": "text", "before": before, "after": text}]
+        assert (await desk.call("carl", "POST", f"{path}/approve", {"version": 1})).status == 200
+        assert await shown(desk) == (text or own)
+
+
+async def test_two_wishes_for_one_text_wait_for_a_decision_on_the_first(desk: Desk) -> None:
+    """A second one would be decided on against words that are about to change."""
+    wish = {**WORDS, "key": "onboarding.welcome.options.1"}
+    first = await desk.call("max", "POST", "/translations/overrides", wish)
+    assert problem(await desk.call("max", "POST", "/translations/overrides", wish)) == (
+        409,
+        "change_conflict",
+    )
+    rejected = await desk.call(
+        "carl", "POST", f"/approvals/{first.json['change_id']}/reject", {"version": 1, "reason": "no"}
+    )
+    assert rejected.status == 200
+
+
+async def test_text_that_no_screen_could_show_is_not_staged(desk: Desk) -> None:
+    """The maker is told what stands against it."""
+    refused = await desk.call("max", "POST", "/translations/overrides", {**WORDS, "text": "Hello {nobody}"})
+    assert problem(refused) == (422, "text_refused")
+    assert "{nobody}" in refused.json["errors"][0]["message"]
+
+
+async def test_override_of_a_text_that_is_gone_can_be_taken_away(desk: Desk) -> None:
+    """The flow files may have lost the text since; the record of it goes as any other does."""
+    await desk.parts.do(
+        "INSERT INTO translation_overrides VALUES ('onboarding.gone.menu', 'en', 'Hi', '2030-01-01 00:00:00')"
+    )
+    asked = await desk.call(
+        "max", "POST", "/translations/overrides", {**WORDS, "key": "onboarding.gone.menu", "text": None}
+    )
+    assert asked.status == 202
+    path = f"/approvals/{asked.json['change_id']}"
+    fields = (await desk.call("carl", "GET", path)).json["difference"]
+    assert fields == [{"field": "text", "before": "Hi", "after": None}]
+    assert (await desk.call("carl", "POST", f"{path}/approve", {"version": 1})).status == 200
+    assert await desk.parts.rows("SELECT * FROM translation_overrides") == []
+
+
+async def test_example_of_a_wish_can_be_sent_as_it_stands(desk: Desk) -> None:
+    """It names a text of the shipped flows."""
+    operation = DOCUMENT["paths"]["/translations/overrides"]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    assert desk.texts.check(example["key"], example["language"], example["text"]) == []

@@ -6,7 +6,7 @@ A key is the place of the text in its flow without the word `states`, options co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,17 @@ def entries(flow: Flow) -> Iterator[Entry]:
 
 def find(library: Library, key: str, language: str) -> Entry:
     """Raises UnknownText."""
-    flow = library.flows.get(key.partition(".")[0])
-    entry = next((entry for entry in entries(flow) if entry.key == key), None) if flow else None
+    return _known(_by_key(library, {key}), key, language)
+
+
+def _by_key(library: Library, keys: Iterable[str]) -> dict[str, Entry]:
+    """Every text of the flows that the keys name: asked for once, as a flow may have thousands."""
+    names = {key.partition(".")[0] for key in keys} & library.flows.keys()
+    return {entry.key: entry for name in names for entry in entries(library.flows[name])}
+
+
+def _known(known: Mapping[str, Entry], key: str, language: str) -> Entry:
+    entry = known.get(key)
     if entry is None:
         raise UnknownText(f"no flow has a text '{key}'")
     if language not in entry.texts:
@@ -60,12 +69,14 @@ def find(library: Library, key: str, language: str) -> Entry:
 
 def with_texts(library: Library, overrides: Overrides) -> Library:
     """The same flows in other words. Raises UnknownText, and ValueError for a text that is none."""
-    plain: dict[str, dict[str, Any]] = {}
-    for key, language in overrides:
-        entry = find(library, key, language)
-        flow = plain.setdefault(
-            entry.flow, library.flows[entry.flow].model_dump(by_alias=True, exclude_unset=True)
-        )
+    known = _by_key(library, (key for key, _ in overrides))
+    found = {place: _known(known, *place) for place in overrides}
+    plain: dict[str, dict[str, Any]] = {
+        name: library.flows[name].model_dump(by_alias=True, exclude_unset=True)
+        for name in {entry.flow for entry in found.values()}
+    }
+    for (key, language), entry in found.items():
+        flow = plain[entry.flow]
         _put(flow, entry, {**_now(flow, entry), language: overrides[key, language]})
     try:
         changed = {name: Flow.model_validate(flow) for name, flow in plain.items()}

@@ -28,12 +28,6 @@ def all_of(connection: Connection) -> dict[tuple[str, str], str]:
     return {(row.key, row.language): row.text for row in rows}
 
 
-def find(connection: Connection, key: str, language: str) -> str | None:
-    table = translation_overrides.c
-    wanted = (table.key == key) & (table.language == language)
-    return connection.execute(select(table.text).where(wanted)).scalar()
-
-
 def save(connection: Connection, key: str, language: str, text: str | None, now: datetime) -> None:
     """Put a text over that of the flow file; None takes it away again."""
     table = translation_overrides

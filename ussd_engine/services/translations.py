@@ -2,7 +2,7 @@
 
 A text that staff changed lies over that of the flow file, as soon as the change is approved. Every worker notices at
 its next turn, by a mark that the session store gives out with each session; a mark that was lost is made up for by a
-look into the database now and then. The flows stay the same in all but their words, so a session goes on.
+look into the database every few seconds. The flows stay the same in all but their words, so a session goes on.
 """
 
 from __future__ import annotations
@@ -39,8 +39,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+Found = list[tuple[tuple[str, str], str]]
+"""Overrides in an order: key and language, text."""
+
 OVERRIDE = "translation.override"
 """The kind of change."""
+LOOK_EVERY_S = 5.0
+"""How long a text that nobody could be told of stays unseen. A look is one SELECT on a small table."""
 LOOK_S = 1.0
 """How long a turn waits for new texts; a database that takes longer leaves it with those that it has."""
 
@@ -92,6 +97,7 @@ class Translations:
         self._database = database
         self._store = store
         self._overrides: Overrides = {}
+        self._fitting: Overrides = {}
         self._mark: bytes | None = None
         self._reloading = asyncio.Lock()
         flows = library.flows.values()
@@ -127,9 +133,10 @@ class Translations:
         mark = self._store.mark
         if mark != self._mark:
             try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._reload()
-                self._mark = mark
+                async with asyncio.timeout(LOOK_S), self._reloading:
+                    if mark != self._mark:  # else another turn has looked since the mark was set
+                        await self._reload()
+                        self._mark = mark
             except Exception as error:  # noqa: BLE001 - a subscriber gets old words rather than none
                 log.warning("texts_not_looked_up", **describe(error))
         return self.program
@@ -137,7 +144,8 @@ class Translations:
     async def look(self) -> None:
         """See whether there are other texts than those that are shown here."""
         try:
-            await self._reload()
+            async with self._reloading:
+                await self._reload()
         except DatabaseUnavailable as error:
             log.warning("texts_not_looked_up", **describe(error))
 
@@ -163,7 +171,7 @@ class Translations:
         await self.look()
         if refused := self.check(key, language, text):
             raise TextRefused(refused)
-        current = self._texts[key.partition(".")[0]][language][key]
+        current = self._overrides.get((key, language)) or self._texts[key.partition(".")[0]][language][key]
         place = {"key": key, "language": language}
         return await approvals.propose(
             Request(
@@ -181,47 +189,50 @@ class Translations:
         )
 
     def check(self, key: str, language: str, text: str | None) -> list[str]:
-        """What stands against the text, by the rules of the flow language; nothing when it can be shown."""
-        wanted = {place: words for place, words in self._overrides.items() if place != (key, language)}
+        """What stands against the text, by the rules of the flow language; nothing when it can be shown.
+
+        What lies over a text may be taken away whatever became of that text in the flow files.
+        """
+        if text is None and (key, language) in self._overrides:
+            return []
         try:
-            if text is None:  # the file's own, which has to be there
-                text = find(self._library, key, language).texts[language]
-            return faults(with_texts(self._library, {**wanted, (key, language): text}), SPECS)
+            if text is None:
+                find(self._library, key, language)
+                return []
+            return faults(with_texts(self._library, {**self._fitting, (key, language): text}), SPECS)
         except (UnknownText, ValueError) as error:
             return [str(error)]
 
     async def _reload(self) -> None:
-        async with self._reloading:
-            found = await self._database.read(overrides.all_of)
-            if found == self._overrides:
-                return
-            library = self._shown(found)
-            # what a session holds of a program are places in it, and they are as they were
-            self.program = replace(self._compile(library), revision=self.program.revision)
-            self._texts = _by_flow(library)
-            self._overrides = found
-            log.info("texts_changed", overrides=len(found))
+        found = await self._database.read(overrides.all_of)
+        if found == self._overrides:
+            return
+        fitting = self._that_fit(sorted(found.items()), {})
+        library = with_texts(self._library, fitting)
+        # what a session holds of a program are places in it, and they are as they were
+        self.program = replace(self._compile(library), revision=self.program.revision)
+        self._texts = _by_flow(library)
+        self._overrides, self._fitting = found, fitting
+        log.info("texts_changed", overrides=len(found))
 
-    def _shown(self, found: Overrides) -> Library:
-        """The library with every override that fits its flows, which may be newer than it."""
+    def _that_fit(self, found: Found, fitting: Overrides) -> Overrides:
+        """Those of `found` that the flows can show, besides `fitting`; the flow files may be newer than they are.
+
+        Halved until those that do not fit stand alone: to check the flows once for each override takes too long.
+        """
+        together = {**fitting, **dict(found)}
         try:
-            library = with_texts(self._library, found)
-            if not faults(library, SPECS):
-                return library
-        except (UnknownText, ValueError):
-            pass
-        library = self._library
-        for place, text in sorted(found.items()):
-            try:
-                tried = with_texts(library, {place: text})
-                reasons = faults(tried, SPECS)
-            except (UnknownText, ValueError) as error:
-                reasons = [str(error)]
-            if reasons:
-                log.warning("text_left_out", key=place[0], language=place[1], reasons=reasons)
-            else:
-                library = tried
-        return library
+            reasons = faults(with_texts(self._library, together), SPECS)
+        except (UnknownText, ValueError) as error:
+            reasons = [str(error)]
+        if not reasons:
+            return together
+        if len(found) == 1:
+            ((key, language), _) = found[0]
+            log.warning("text_left_out", key=key, language=language, reasons=reasons)
+            return fitting
+        half = len(found) // 2
+        return self._that_fit(found[half:], self._that_fit(found[:half], fitting))
 
 
 def kinds(announce: Callable[[], Awaitable[None]]) -> Mapping[str, Kind]:
