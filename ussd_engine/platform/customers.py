@@ -220,7 +220,7 @@ class Directory:
 
 
 def _spelt(*words: str) -> list[ColumnClause[str]]:
-    """Words of our own, written out: where a partial index knows them, SQLite plans anew for every value that is bound."""
+    """Words of our own, written out: bound, they make SQLite plan anew each time, as partial indexes know them."""
     return [literal_column(f"'{word}'", String()) for word in words]
 
 
