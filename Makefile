@@ -33,7 +33,8 @@ fmt: $(INSTALLED)
 cov: $(INSTALLED)
 	$(PY) -m pytest --cov --cov-report=term-missing:skip-covered
 
-# Kills a process before and after everything that it makes last, and looks at what the next one makes of it.
+# Kills a process before and after everything that it makes last, on both databases, and looks at what the next one
+# makes of it.
 crash: $(INSTALLED)
 	@$(PY) -m tests.crash
 

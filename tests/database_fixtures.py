@@ -30,22 +30,31 @@ def sqlite_in(folder: Path) -> Urls:
     return Urls(f"sqlite+aiosqlite:///{folder}/platform.db", f"sqlite:///{folder}/workflows.db")
 
 
+def urls_on(server: str, platform: str, workflows: str) -> Urls:
+    """Two databases of a server, which is named by the address of its own database, `postgres`."""
+    asynchronous = server.replace("postgresql://", "postgresql+asyncpg://")
+    return Urls(_address(asynchronous, platform), _address(server, workflows))
+
+
+def _address(server: str, database: str) -> str:
+    return server.replace("/postgres?", f"/{database}?")
+
+
 class Postgres:
     """A server of its own, with as many databases as are asked for."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._uri: str = server.get_uri()
+        self.uri: str = server.get_uri()
         self._numbers = count()
 
     def fresh(self) -> Urls:
         """A pair of empty databases."""
         names = [f"{part}_{next(self._numbers)}" for part in ("platform", "workflows")]
-        with psycopg.connect(self._uri, autocommit=True) as connection:
+        with psycopg.connect(self.uri, autocommit=True) as connection:
             for name in names:
                 connection.execute(f"CREATE DATABASE {name}".encode())
-        platform, workflows = (self.address(name) for name in names)
-        return Urls(platform.replace("postgresql://", "postgresql+asyncpg://"), workflows)
+        return urls_on(self.uri, *names)
 
     def one(self) -> Urls:
         """One empty database for both."""
@@ -54,7 +63,7 @@ class Postgres:
 
     def address(self, database: str) -> str:
         """For a look from outside."""
-        return self._uri.replace("/postgres?", f"/{database}?")
+        return _address(self.uri, database)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ class RedisServer:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One server for the whole run. Ask for `redis_url` instead, which gives it empty."""
-    yield from _run()
+    with redis_running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -77,10 +79,13 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
     """A server of this test alone: `kill` and `start` it as the test needs."""
-    yield from _run()
+    with redis_running() as server:
+        yield server
 
 
-def _run() -> Iterator[RedisServer]:
+@contextmanager
+def redis_running() -> Iterator[RedisServer]:
+    """A server in a folder of its own, until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="ussd-test-"))  # pytest's own are too long for a unix socket
     server = RedisServer(folder)
     try:

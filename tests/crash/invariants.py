@@ -143,7 +143,7 @@ def _feed(published: list[tuple[str, str]], operations: list[Any], changes: list
 
 def _published(world: World) -> list[tuple[str, str]]:
     """What each event is about, and its kind."""
-    with redis.Redis.from_url(world.place.redis, decode_responses=True) as client:
+    with redis.Redis.from_url(world.place.site.redis, decode_responses=True) as client:
         entries = client.xrange(f"{{{world.place.prefix}:events}}:feed")
     details = [(json.loads(fields["detail"]), fields["kind"]) for _, fields in entries]
     return [(detail.get("operation_id") or detail["change_id"], kind) for detail, kind in details]

@@ -9,7 +9,6 @@ import asyncio
 import faulthandler
 import json
 import os
-import shutil
 import signal
 import traceback
 from collections.abc import Callable, Coroutine
@@ -22,7 +21,7 @@ from typing import Any
 from tests.crash.boundaries import Boundaries
 from tests.crash.invariants import broken, differences
 from tests.crash.scenarios import Scenario
-from tests.crash.world import Place, World, furnish, running
+from tests.crash.world import Place, Site, World, furnish, running
 
 PROCESS_WITHIN_S = 60
 AT_ONCE = 6
@@ -96,7 +95,7 @@ async def _judged(world: World, scenario: Scenario) -> list[str]:
 def tried(case: Case) -> Verdict:
     """A process that dies at the point of the case, and those that come after it."""
     folder = case.place.folder
-    shutil.copytree(folder.parent / "furnished", folder)
+    case.place.take_furnished()
     died_again = False
     wrong: list[str] = []
     code, _ = in_process(folder, lambda: dying(case.scenario, case.place, case.point))
@@ -110,7 +109,7 @@ def tried(case: Case) -> Verdict:
         report["wrong"] if code == 0 else [f"the process that came after ended with {code}: {_log(folder)}"]
     )
     if not wrong:
-        shutil.rmtree(folder)
+        case.place.clear()
     return Verdict(case, tuple(wrong), died_again)
 
 
@@ -144,26 +143,20 @@ def _log(folder: Path) -> str:
     return (folder / "log").read_text()[-3000:]
 
 
-def furnished(base: Path, redis: str) -> None:
-    """The files that every case begins with, made once."""
-    folder = base / "furnished"
-    folder.mkdir()
-    place = Place(folder, redis, "furnish")
-
-    async def work() -> None:
-        await furnish(place)
-
-    code, _ = in_process(folder, work)
+def furnished(place: Place) -> None:
+    """What every case begins with, made once."""
+    place.make()
+    code, _ = in_process(place.folder, lambda: furnish(place))
     if code != 0:
-        raise RuntimeError(f"nothing to begin with: {_log(folder)}")
+        raise RuntimeError(f"nothing to begin with: {_log(place.folder)}")
     for left in ("log", "report.json"):
-        (folder / left).unlink(missing_ok=True)
+        (place.folder / left).unlink(missing_ok=True)
 
 
 def points_of(job: tuple[Scenario, Place]) -> tuple[list[str], list[str]]:
     """The points of a scenario in their order, and what is wrong with it undisturbed."""
     scenario, place = job
-    shutil.copytree(place.folder.parent / "furnished", place.folder)
+    place.take_furnished()
     code, report = in_process(place.folder, lambda: undisturbed(scenario, place))
     if code != 0:
         return [], [f"ended with {code}: {_log(place.folder)}"]
@@ -197,12 +190,10 @@ class Matrix:
         return found
 
 
-def run(
-    base: Path, redis: str, chosen: tuple[Scenario, ...], *, every: int = 1, again_every: int = 0
-) -> Matrix:
+def run(site: Site, chosen: tuple[Scenario, ...], *, every: int = 1, again_every: int = 0) -> Matrix:
     """Each scenario undisturbed, then killed at each of its points, or at every n-th; and some once more."""
-    furnished(base, redis)
-    jobs = [(scenario, Place(base / f"dry-{n}", redis, f"dry-{n}")) for n, scenario in enumerate(chosen)]
+    furnished(site.furnished)
+    jobs = [(scenario, Place(site, f"dry-{n}")) for n, scenario in enumerate(chosen)]
     with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("fork")) as pool:
         dry = list(pool.map(points_of, jobs))
         cases: list[Case] = []
@@ -210,9 +201,7 @@ def run(
             for point in points[::every]:
                 number = len(cases)
                 again = number % 17 + 1 if again_every and number % again_every == 0 else None
-                cases.append(
-                    Case(scenario, Place(base / f"case-{number}", redis, f"case-{number}"), point, again)
-                )
+                cases.append(Case(scenario, Place(site, f"case-{number}"), point, again))
         verdicts = list(pool.map(tried, cases))
     return Matrix(
         {scenario.name: points for scenario, (points, _) in zip(chosen, dry, strict=True)},
