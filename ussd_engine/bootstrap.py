@@ -38,7 +38,6 @@ from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
-from ussd_engine.runtime.render import Profile
 from ussd_engine.services import admission, profile
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
@@ -111,7 +110,7 @@ def load_flows(settings: Settings) -> tuple[Library, Program]:
     """The shipped or configured flows, compiled. Raises InvalidFlows with every finding."""
     folder = settings.flows.dir
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    library = load(folder, SPECS, str(shown))
+    library = load(folder, SPECS, str(shown), settings.screens)
     return library, _compiled(library, settings)
 
 
@@ -366,7 +365,7 @@ def _reconcile(settings: Settings) -> Backoff:
 def _networks(settings: Settings) -> dict[str, Network]:
     return {
         code: Network(
-            profile=Profile(profile.page_septets, profile.page_ucs2, profile.input_max),
+            profile=profile.profile,
             ttl_ms=round((profile.session_s + profile.grace_s) * 1000),
             answer_deadline_s=profile.answer_deadline_s,
         )

@@ -46,6 +46,18 @@ def outside_gsm7(text: str) -> list[str]:
     return _OUTSIDE.findall(text)
 
 
+def needless_ucs2(text: str) -> str:
+    """The first character that forces UCS-2 on a text that is mostly GSM-7, with its code point; else "".
+
+    Where most letters are of another script the author knows.
+    """
+    outside = outside_gsm7(text)
+    if not outside or 2 * len(outside) > sum(character.isalpha() for character in text):
+        return ""
+    sign = outside[0]
+    return f"'{sign}' U+{ord(sign):04X}" if sign.isprintable() else f"U+{ord(sign):04X}"
+
+
 def cost(text: str) -> int:
     """Septets of a text in GSM-7, else units."""
     return septets(text) if is_gsm7(text) else units(text)

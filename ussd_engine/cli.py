@@ -16,7 +16,7 @@ import typer
 from ussd_engine import console, operations_commands, sms_commands
 from ussd_engine.audit_commands import audit
 from ussd_engine.console import Config
-from ussd_engine.errors import FlowError, UssdError
+from ussd_engine.errors import UssdError
 from ussd_engine.staff_commands import key, operator
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ def check(
             "--format", help="text for people, json for tools, github for notes beside a change's lines."
         ),
     ] = "text",
+    widths: Annotated[
+        bool, typer.Option("--widths", help="Show how wide each screen can become, on every network.")
+    ] = False,
+    config: Config = None,
 ) -> None:
     """Check all flows of a folder, and report everything that is wrong with them.
 
@@ -119,11 +123,11 @@ def check(
     from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
 
     try:
-        library = load(path, SPECS)
+        library = load(path, SPECS, networks=console.read_settings(config).screens)
     except InvalidFlows as error:
         _report(error.diagnostics, form, _count(error.diagnostics))
         raise typer.Exit(console.FINDINGS) from None
-    except FlowError as error:
+    except UssdError as error:
         console.fail("check", error)
     from ussd_engine.runtime.compiler import compile_library  # noqa: PLC0415
     from ussd_engine.settings_model import Phone  # noqa: PLC0415
@@ -136,6 +140,10 @@ def check(
         f"languages {', '.join(languages)}, revision {program.revision}: {_count(library.warnings)}"
     )
     _report(library.warnings, form, summary)
+    if widths:
+        from ussd_engine.widths_table import show  # noqa: PLC0415 - see the module
+
+        show(library, sys.stdout)
 
 
 @app.command()

@@ -16,6 +16,9 @@ from typing import Annotated, Any, Literal, get_args
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from ussd_engine.flow.model import KEY_PATTERN
+from ussd_engine.flow.pager import Profile
+
 EMBEDDED = "embedded"
 
 
@@ -109,7 +112,7 @@ class NetworkProfile:
     a session is kept `grace_s` longer, for late callbacks. Defaults: Safaricom through Africa's Talking
     (160 characters, 80 of input, idle 30 s, session 180 s; help article 1284096), the tightest that is
     documented, with an answer deadline of 8 s under the gateway's 10 s; 70 code units keep the same margin
-    under 80 as 160 septets keep under 182.
+    under 80 as 160 septets keep under 182. The keys are those of the flows where the network has none of its own.
     """
 
     page_septets: int = 160
@@ -119,6 +122,16 @@ class NetworkProfile:
     session_s: float = 180.0
     grace_s: float = 60.0
     answer_deadline_s: float = 8.0
+    back_key: str | None = None
+    home_key: str | None = None
+    more_key: str | None = None
+
+    @property
+    def profile(self) -> Profile:
+        """What the screens need of it."""
+        return Profile(
+            self.page_septets, self.page_ucs2, self.input_max, self.back_key, self.home_key, self.more_key
+        )
 
 
 class Network(Section):
@@ -135,6 +148,9 @@ class Network(Section):
     session_s: float | None = Field(default=None, gt=0, le=3600)
     grace_s: float | None = Field(default=None, ge=0, le=3600)
     answer_deadline_s: float | None = Field(default=None, gt=0, le=60)
+    back_key: str | None = Field(default=None, pattern=KEY_PATTERN)
+    home_key: str | None = Field(default=None, pattern=KEY_PATTERN)
+    more_key: str | None = Field(default=None, pattern=KEY_PATTERN)
 
     def over(self, base: NetworkProfile) -> NetworkProfile:
         return replace(base, **self.model_dump(exclude_none=True))
@@ -301,6 +317,11 @@ class Settings(Section):
     @property
     def key_file(self) -> Path:
         return self.keys.file or self.data_dir / "keys.json"
+
+    @property
+    def screens(self) -> Mapping[str, Profile]:
+        """What each network shows and takes, for the flows."""
+        return {code: network.profile for code, network in self.network_profiles.items()}
 
     @cached_property
     def network_profiles(self) -> Mapping[str, NetworkProfile]:

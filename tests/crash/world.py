@@ -24,11 +24,11 @@ from tests.database_fixtures import Urls, sqlite_in, urls_on
 from tests.services.callback_parts import SettledTexts
 from tests.services.parts import KEYS, Built, MoodySms, build, launch, prepare
 from ussd_engine.flow.loader import load
+from ussd_engine.flow.pager import Profile
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.ports import PendingApproval
 from ussd_engine.runtime.compiler import compile_library
-from ussd_engine.runtime.render import Profile
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
 from ussd_engine.services.backoff import Backoff

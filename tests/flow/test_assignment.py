@@ -48,9 +48,8 @@ BYE = '  bye:\n    end: "Bye {town}"\n'
         "    outcomes: {found: bye, missing: left, unavailable: left}\n  left:\n    end: Left\n" + BYE,
         "  hello:\n    call: part\n    with: {town: \"'x'\"}\n    save: {town: town}\n    outcomes: {done: bye}\n"
         + BYE,
-        "  hello:\n    end: Hello\n" + BYE,
     ],
-    ids=["ask", "set", "tries", "cases-of-the-answer", "outcome", "called-flow", "unreachable"],
+    ids=["ask", "set", "tries", "cases-of-the-answer", "outcome", "called-flow"],
 )
 def test_value_that_every_way_fills_may_be_read(tmp_path: Path, states: str) -> None:
     """An answer, a set, an outcome or a called flow fills a value; a default and what is given need none."""

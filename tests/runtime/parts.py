@@ -11,10 +11,10 @@ from textwrap import dedent
 
 from tests.flow.vocabulary import ACTIONS
 from ussd_engine.flow.loader import load
+from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.vocabulary import ActionSpec
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program, Value
-from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import Happening, Identity, Input, Outcome, Proceed, Result, Run, begin, step

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
 from tests.runtime.parts import KEYS, NOW, Phone, flow, program_of, typed
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.guards import GuardError
+from ussd_engine.flow.pager import Profile
 from ussd_engine.runtime.program import Program
-from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.session import Secret, dumps
 from ussd_engine.runtime.step import Proceed, Result, Run, step, waits_for_action
 
@@ -225,7 +226,7 @@ def test_output_with_control_characters_is_cleaned(action: Program) -> None:
         .type("1")
         .result("found", full_name="Ja\x00ne\r\n\x1b[2JX" + "y" * 99, active=True, visits=0)
     )
-    assert phone.text == "Ja ne [2JX 0 true"
+    assert phone.text == "Ja ne 2JXy 0 true"
 
 
 def test_happening_that_does_not_suit_the_state(action: Program) -> None:
@@ -440,19 +441,22 @@ def test_flow_that_ends_without_a_caller_that_waits(calling: Program) -> None:
 
 
 def test_calls_have_a_depth() -> None:
-    """A flow that calls itself without end and without a screen is cut off."""
+    """Flows that call on and on are cut off: a session that is stored is bounded."""
     deep = """
-        flow: sample
+        flow: {name}
         languages: [en]
         start: deeper
         states:
           deeper:
-            call: sample
-            outcomes: {done: done}
-          done: {end: Done, outcome: done}
+            call: {callee}
+            outcomes: {{done: done}}
+          done: {{end: Done, outcome: done}}
         """
+    last = "flow: level_20\nlanguages: [en]\nstart: done\nstates: {done: {end: Done, outcome: done}}"
+    names = ["sample", *(f"level_{number}" for number in range(1, 21))]
+    flows = [deep.format(name=name, callee=callee) for name, callee in pairwise(names)]
     with pytest.raises(IllegalMove, match="calls too deeply"):
-        Phone(program_of(deep))
+        Phone(program_of(*flows, last))
 
 
 LANGUAGES = """

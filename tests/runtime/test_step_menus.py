@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
 from tests.runtime.parts import BLANK, NOW, Phone, flow, program_of, typed
 from ussd_engine.charset import septets, units
 from ussd_engine.errors import IllegalMove
-from ussd_engine.runtime.render import Profile
+from ussd_engine.flow.pager import Profile
+from ussd_engine.flow.vocabulary import ActionSpec, Input, ListOf
 from ussd_engine.runtime.step import Proceed, step
 
 WALK = flow("""
@@ -317,7 +319,8 @@ def test_pages_kept_for_all_depend_on_language_and_network() -> None:
           menu: {en: Hello, sw: Habari}
           options:
             - {text: {en: Switch, sw: Badili}, goto: hello, set: {language: "language == 'en' ? 'sw' : 'en'"}}
-            - {text: {en: A choice of more words than one, sw: Chaguo}, goto: hello}
+            - {text: {en: A choice of more words than one, sw: Chaguo}, goto: bye}
+        bye: {end: {en: Bye, sw: Kwaheri}}
         """
     program = program_of(flow(states, languages="en, sw"))
     narrow = Profile(page_septets=40)
@@ -349,18 +352,10 @@ def test_session_on_a_state_that_is_gone() -> None:
         step(phone.program, lost, Proceed(), NOW, phone.profile)
 
 
-def test_silent_loop_is_cut_off() -> None:
-    """A flow that moves on without a screen ends in an error, not in a hang."""
-    states = """
-        hello:
-          route:
-            - {when: "language == 'en'", goto: again}
-            - else: bye
-        again:
-          route:
-            - else: hello
-        bye: {end: Bye}
-        """
+def test_long_silent_way_is_cut_off() -> None:
+    """A flow that moves on and on without a screen ends in an error: a turn is bounded."""
+    chain = [f"step_{number}:\n  route:\n    - else: step_{number + 1}" for number in range(1, 101)]
+    states = "\n".join(["hello:", "  route:", "    - else: step_1", *chain, "step_101: {end: Bye}"])
     with pytest.raises(IllegalMove, match="moves on without ever showing a screen"):
         Phone(program_of(flow(states)))
 
@@ -372,3 +367,110 @@ def test_history_is_bounded() -> None:
         phone.type("1", "2")
     assert len(phone.session.history) == 30
     assert BLANK.history == ()
+
+
+ACCOUNTS = """
+flow: sample
+languages: [en, sw]
+start: look
+data:
+  accounts: {type: list, max: 40, item: {number: {type: digits, max: 16}, name: {type: name, max: 12}}}
+  account: {type: digits, max: 16}
+  name: {type: name, max: 12}
+states:
+  look:
+    action: sample.accounts
+    with: {phone: session.phone}
+    save: {accounts: accounts}
+    outcomes: {found: offer, unavailable: bye}
+  offer:
+    menu: {en: Hello, sw: Habari}
+    options:
+      - {text: {en: Accounts, sw: Akaunti}, goto: pick}
+  pick:
+    list: {en: Your accounts, sw: Akaunti zako}
+    of: accounts
+    item: "{name} {number:masked}"
+    save: {account: number, name: name}
+    empty: none
+    goto: chosen
+  chosen:
+    menu: "{name} {account}"
+    options:
+      - {text: {en: Leave, sw: Toka}, goto: bye}
+  none: {end: {en: No accounts, sw: Hakuna akaunti}}
+  bye: {end: {en: Bye, sw: Kwaheri}}
+"""
+LISTING = {
+    "sample.accounts": ActionSpec(
+        name="sample.accounts",
+        effect=False,
+        inputs={"phone": Input(phone=True)},
+        outcomes={"found": {"accounts": ListOf.of(number="string", name="string")}, "unavailable": {}},
+    )
+}
+
+
+def holder_of(*accounts: tuple[str, str]) -> Phone:
+    """A phone at its accounts, each a number and a name."""
+    items = tuple({"number": number, "name": name} for number, name in accounts)
+    return Phone(program_of(ACCOUNTS, actions=LISTING)).result("found", accounts=items).type("1")
+
+
+def test_item_that_is_chosen_is_the_item_that_is_shown() -> None:
+    """The number of an item is its own on every page, and what is kept is what stood beside it."""
+    phone = holder_of(*((f"10000000{number:02}", f"Savings {number}") for number in range(1, 31)))
+    seen: dict[str, str] = {}
+    while True:
+        lines = phone.text.splitlines()
+        seen |= {number: text for number, dot, text in (line.partition(". ") for line in lines) if dot}
+        if not lines[-1].endswith("98.More"):
+            break
+        phone.type("98")
+    assert [*seen] == [str(number) for number in range(1, 31)]
+    assert seen["17"] == "Savings 17 ******0017"
+    assert phone.type("17").text.startswith("Savings 17 1000000017")
+
+
+@pytest.mark.parametrize("typed_text", ["0x1", "4", "01", "-1", "", "1.", "\u0661", "1" * 80])
+def test_number_that_no_item_has_is_told(typed_text: str) -> None:
+    """Anything but a number on the list shows it again, with a word about it."""
+    phone = holder_of(("1001", "One"), ("1002", "Two"), ("1003", "Three")).type(typed_text)
+    assert phone.text.startswith("That is not one of the choices.\nYour accounts\n1. One 1001")
+    assert phone.type("3").text.startswith("Three 1003")
+
+
+def test_list_that_is_empty_shows_nothing() -> None:
+    """It leads on, and back returns to the screen before it."""
+    assert holder_of().text == "No accounts"
+
+
+def test_back_returns_to_the_list_that_was_shown() -> None:
+    """What was chosen from is still there: the session holds the list, whatever the bank has since."""
+    phone = holder_of(("1001", "One"), ("1002", "Two"))
+    shown = phone.text
+    assert phone.type("2", "0").text == shown
+    assert phone.type("1").text.startswith("One 1001")
+
+
+def test_list_from_outside_is_cut_and_checked() -> None:
+    """A bank that sends more than was declared shows what was; an item without its fields is no item."""
+    phone = holder_of(*((f"{number:08}", "N") for number in range(50)))
+    assert len(cast("tuple[object, ...]", phone.session.top.data["accounts"])) == 40
+    with pytest.raises(IllegalMove, match="has not the fields number, name"):
+        Phone(program_of(ACCOUNTS, actions=LISTING)).result("found", accounts=({"number": "1"},))
+    with pytest.raises(IllegalMove, match="is no list"):
+        Phone(program_of(ACCOUNTS, actions=LISTING)).result("found", accounts="1, 2")
+
+
+def test_network_may_have_its_own_keys() -> None:
+    """Where a gateway pages with 98 itself, another key says more; the screens say which."""
+    program = program_of(ACCOUNTS, actions=LISTING)
+    own = Profile(more="99", back="#", home="*")
+    items = tuple({"number": f"{number:08}", "name": f"Savings {number}"} for number in range(30))
+    phone = Phone(program, profile=own).result("found", accounts=items).type("1")
+    first = phone.text
+    assert first.splitlines()[-1] == "#.Back *.Home 99.More"
+    assert phone.type("98").text.startswith("That is not one of the choices.")
+    assert phone.type("99").text != first
+    assert phone.type("#", "#").text.startswith("Hello")

@@ -12,9 +12,9 @@ from typing import cast
 
 from adapters.sessions.memory import MemorySessionStore
 from tests.runtime.parts import KEYS, program_of
+from ussd_engine.flow.pager import Profile
 from ussd_engine.ports import Callback
 from ussd_engine.runtime.program import Program
-from ussd_engine.runtime.render import Profile
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, loads
 from ussd_engine.runtime.step import Result
@@ -49,7 +49,7 @@ states:
       - {text: {en: Note, sw: Ujumbe}, goto: ask_note}
       - {text: {en: Pay twice, sw: Lipa mara mbili}, goto: first}
       - {text: {en: Swahili, sw: Kiswahili}, goto: hello, set: {language: "'sw'"}}
-      - {text: {en: Loop, sw: Rudia}, goto: loop}
+      - {text: {en: Look on, sw: Tazama}, goto: look_1}
       - {key: "9", text: {en: Leave, sw: Toka}, goto: bye}
   ask_pin:
     ask: {en: PIN, sw: Namba ya siri}
@@ -83,10 +83,6 @@ states:
     options:
       - {text: {en: Another, sw: Mwingine}, goto: ask_note}
       - {text: {en: Pay, sw: Lipa}, goto: ask_pin}
-  loop:
-    action: sample.lookup
-    with: {phone: session.phone}
-    outcomes: {found: loop, missing: loop, unavailable: unavailable}
   paid:
     end: {en: "Paid, receipt {receipt}", sw: "Umelipa, risiti {receipt}"}
   later:
@@ -95,7 +91,12 @@ states:
     end: {en: Not at the moment, sw: Si sasa}
   bye:
     end: {en: Goodbye, sw: Kwaheri}
-"""
+  look_12: {end: {en: Looked, sw: Imeonekana}}
+""" + "".join(
+    f"  look_{number}:\n    action: sample.lookup\n    with: {{phone: session.phone}}\n"
+    f"    outcomes: {{found: look_{number + 1}, missing: bye, unavailable: unavailable}}\n"
+    for number in range(1, 12)
+)
 
 
 class SampleClock:
@@ -123,7 +124,7 @@ class SampleActions:
             return result
         if action == "sample.lookup":
             return Result("found", {"full_name": "Jane Sample", "visits": 1, "active": True})
-        self.payments.setdefault(invocation.workflow_id, int(invocation.inputs["amount"]))
+        self.payments.setdefault(invocation.workflow_id, int(invocation.text("amount")))
         receipt = str(100 + list(self.payments).index(invocation.workflow_id))
         return Result("done", {"receipt": receipt})
 

@@ -12,7 +12,7 @@ from tests.services.callback_parts import FLOW, PHONE, PIN, PROGRAM, SESSION, En
 from ussd_engine.ports import EndReport
 from ussd_engine.services.callbacks import inputs_of, latest_input
 
-HELLO = "Hello Jane Sample\n1. Pay\n2. Note\n3. Pay twice\n4. Swahili\n5. Loop\n9. Leave"
+HELLO = "Hello Jane Sample\n1. Pay\n2. Note\n3. Pay twice\n4. Swahili\n5. Look on\n9. Leave"
 WRONG = "That is not one of the choices.\n"
 
 

@@ -369,7 +369,7 @@ async def test_action_is_told_how_long_the_turn_can_wait() -> None:
     assert 0 < waits[0] <= 7.5
 
 
-async def test_loop_of_actions_is_cut_off() -> None:
+async def test_row_of_actions_is_cut_off() -> None:
     """A flow that runs action after action without a screen ends politely after a few."""
     engine = Engine()
     await engine.send("")

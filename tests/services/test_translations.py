@@ -14,12 +14,12 @@ from adapters.sessions.redis import RedisSessionStore
 from tests.flow.vocabulary import ACTIONS
 from tests.services.parts import KEYS, WallClock, eventually
 from ussd_engine.flow.loader import Library, load
+from ussd_engine.flow.pager import Profile
 from ussd_engine.platform import overrides
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.ports import Callback
 from ussd_engine.runtime.compiler import compile_library
-from ussd_engine.runtime.render import Profile
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.callbacks import Callbacks, Network
 from ussd_engine.services.maintenance import maintained

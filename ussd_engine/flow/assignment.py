@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from ussd_engine.flow.graph import Edge, edges, gotos, outcomes_of, outgoing, ways
 from ussd_engine.flow.guards import reads
-from ussd_engine.flow.model import ActionState, AskState, CallState, EndState, Flow, MenuState, State
+from ussd_engine.flow.model import (
+    ActionState,
+    AskState,
+    CallState,
+    EndState,
+    Flow,
+    ListState,
+    MenuState,
+    State,
+)
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles
 from ussd_engine.flow.vocabulary import ActionSpec
@@ -134,6 +143,9 @@ def _reads(name: str, state: State) -> Iterator[tuple[str, Path_]]:
         case AskState():
             yield from _in_text(state.ask, (*base, "ask"))
             yield from _in_text(state.wrong or "", (*base, "wrong"))
+        case ListState():
+            yield state.of, (*base, "of")
+            yield from _in_text(state.list, (*base, "list"))
         case ActionState() | CallState():
             for key, value in state.inputs.items():
                 yield from ((n, (*base, "with", key)) for n in reads(value))

@@ -87,7 +87,8 @@ def with_texts(library: Library, overrides: Overrides) -> Library:
 
 def faults(library: Library, actions: Mapping[str, ActionSpec]) -> list[str]:
     """What the rules of the flow language find in the library, as sentences."""
-    found = checks.run(library.flows, library.sources, actions, frozenset(library.flows), frozenset[str]())
+    names = frozenset(library.flows)
+    found = checks.run(library.flows, library.sources, actions, names, frozenset[str](), library.networks)
     return [
         f"{finding.code} {finding.message}" + (f"; {finding.hint}" if finding.hint else "")
         for finding in found

@@ -1,7 +1,8 @@
 """A flow as a graph: one edge for every way from a state to the next.
 
 The labels are the triggers of the compiled table, so the checker, the runtime and a drawing speak of the same
-edges: `option.2`, `answer`, `tries`, `on.opened`, `case.1`; a goto by cases adds the case: `option.2.1`.
+edges: `option.2`, `answer`, `tries`, `item`, `empty`, `on.opened`, `case.1`; a goto by cases adds the case, as in
+`option.2.1`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ussd_engine.flow.model import (
     Else,
     EndState,
     Flow,
+    ListState,
     MenuState,
     RouteState,
     State,
@@ -23,7 +25,7 @@ from ussd_engine.flow.model import (
 )
 from ussd_engine.flow.source import Path_
 
-SCREENS = (MenuState, AskState, EndState)
+SCREENS = (MenuState, AskState, ListState, EndState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ def gotos(
             yield "answer", state.goto, (*base, "goto"), frozenset({state.save}), ""
             if state.tries:
                 yield "tries", state.tries.then, (*base, "tries", "then"), frozenset(), ""
+        case ListState():
+            yield "item", state.goto, (*base, "goto"), frozenset(state.save), ""
+            yield "empty", state.empty, (*base, "empty"), frozenset(), ""
         case ActionState() | CallState():
             for outcome, goto in state.outcomes.items():
                 yield f"on.{outcome}", goto, (*base, "outcomes", outcome), frozenset(), outcome
@@ -103,6 +108,11 @@ def outgoing(all_edges: list[Edge]) -> dict[str, list[Edge]]:
     return result
 
 
+def silent(state: State, edge: Edge) -> bool:
+    """Whether a way out of the state is taken without the subscriber: a list that is empty shows nothing."""
+    return not isinstance(state, SCREENS) or (isinstance(state, ListState) and edge.label == "empty")
+
+
 def can_go_back(flow: Flow, *, called: bool) -> frozenset[str]:
     """The screens on which the back key can mean something.
 
@@ -122,11 +132,10 @@ def can_go_back(flow: Flow, *, called: bool) -> frozenset[str]:
             seen.add(name)
             if isinstance(state, SCREENS):
                 yield name
-            else:
-                waiting.extend(edge.target for edge in out.get(name, []))
+            waiting.extend(edge.target for edge in out.get(name, []) if silent(state, edge))
 
     for name, state in flow.states.items():
-        if isinstance(state, MenuState | AskState):
+        if isinstance(state, MenuState | AskState | ListState):
             for edge in out.get(name, []):
                 found.update(target for target in screens_after(edge.target) if target != name)
         if isinstance(state, CallState):

@@ -16,6 +16,7 @@ from ussd_engine.flow import checks
 from ussd_engine.flow import model as m
 from ussd_engine.flow.diagnostic import Diagnostic, InvalidFlows, did_you_mean
 from ussd_engine.flow.model import STATE_KINDS, Flow
+from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.sms_templates import SmsTemplates, parse_templates
 from ussd_engine.flow.source import Path_, Source, read
 from ussd_engine.flow.vocabulary import ActionSpec
@@ -23,6 +24,7 @@ from ussd_engine.flow.vocabulary import ActionSpec
 _STATE_MODELS: Mapping[str, type[BaseModel]] = {
     "menu": m.MenuState,
     "ask": m.AskState,
+    "list": m.ListState,
     "action": m.ActionState,
     "call": m.CallState,
     "route": m.RouteState,
@@ -40,11 +42,15 @@ _PATTERNS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The flows of a folder by name, each with the source that it was read from, and the SMS templates."""
+    """The flows of a folder by name, each with the source that it was read from, and the SMS templates.
+
+    They were checked for `networks`.
+    """
 
     flows: Mapping[str, Flow]
     sources: Mapping[str, Source]
     sms: SmsTemplates
+    networks: Mapping[str, Profile] = field(default_factory=lambda: DEFAULT_NETWORKS)
     warnings: tuple[Diagnostic, ...] = ()
 
 
@@ -59,7 +65,12 @@ class _Reading:
     sms_file: str = ""
 
 
-def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None = None) -> Library:
+def load(
+    folder: Path,
+    actions: Mapping[str, ActionSpec],
+    shown_as: str | None = None,
+    networks: Mapping[str, Profile] = DEFAULT_NETWORKS,
+) -> Library:
     """Read every `*.yaml` below `folder`. Raises InvalidFlows with all findings, or FlowError for no folder."""
     if not folder.is_dir():
         raise FlowError(f"{shown_as or folder}: no such folder of flows")
@@ -74,12 +85,17 @@ def load(folder: Path, actions: Mapping[str, ActionSpec], shown_as: str | None =
             f"{shown_as or folder}: no flow in this folder; a flow is a .yaml file with a 'flow:' key"
         )
     reading.diagnostics += checks.run(
-        reading.flows, reading.sources, actions, frozenset(reading.names), frozenset(reading.partial)
+        reading.flows,
+        reading.sources,
+        actions,
+        frozenset(reading.names),
+        frozenset(reading.partial),
+        networks,
     )
     errors = [d for d in reading.diagnostics if d.severity == "error"]
     if errors:
         raise InvalidFlows(reading.diagnostics)
-    return Library(reading.flows, reading.sources, reading.sms, tuple(reading.diagnostics))
+    return Library(reading.flows, reading.sources, reading.sms, networks, tuple(reading.diagnostics))
 
 
 def _take(source: Source, reading: _Reading) -> None:
@@ -255,6 +271,8 @@ def _allowed(path: Path_, data: Any) -> Iterable[str]:
             model = m.Phrases
         case ("data", _):
             model = m.Data
+        case ("data", _, "item", _):
+            model = m.ItemField
         case ("states", name):
             model = _STATE_MODELS[m.kind_of(data["states"][name]).removesuffix(" state")]
         case ("states", _, "options", _):

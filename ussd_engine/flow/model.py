@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
-STATE_KINDS = ("menu", "ask", "action", "call", "route", "end")
+STATE_KINDS = ("menu", "ask", "list", "action", "call", "route", "end")
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
 """Names of flows, states, data, outcomes: they stand in keys, logs and hop labels."""
 LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
@@ -21,7 +21,10 @@ REGION_PATTERN = r"^[A-Z]{2}$"
 MAX_TEXT = 2_000
 """Characters in one text: a dozen pages; more is no USSD screen."""
 
-DataType = Literal["name", "text", "digits", "number", "choice", "date", "phone", "pin", "flag"]
+FieldType = Literal["name", "text", "digits", "number", "choice", "date", "phone", "flag"]
+DataType = Literal["name", "text", "digits", "number", "choice", "date", "phone", "pin", "flag", "list"]
+MAX_ITEMS = 90
+"""Of a list: each has a key of its own, below the usual key for more."""
 
 
 class Model(BaseModel):
@@ -69,8 +72,20 @@ Goto = Annotated[
 ]
 
 
+class ItemField(Model):
+    """One value of each item of a list."""
+
+    type: FieldType
+    max: StrictInt | None = None
+    min: StrictInt | None = None
+    of: list[StrictStr] | None = None
+
+
 class Data(Model):
-    """One declared value. `max` and `min` count characters, or bound the value of a number."""
+    """One declared value. `max` and `min` count characters, or bound the value of a number.
+
+    `max` of a list counts its items, each of which has the fields in `item`.
+    """
 
     type: DataType
     max: StrictInt | None = None
@@ -79,6 +94,7 @@ class Data(Model):
     secret: StrictBool = False
     default: Scalar | None = None
     region: Annotated[StrictStr, Field(pattern=REGION_PATTERN)] | None = None
+    item: Annotated[dict[Name, ItemField], Field(min_length=1, max_length=20)] | None = None
 
 
 class Accept(Model):
@@ -115,6 +131,12 @@ class MenuState(Model):
     home: Switch = "on"
 
 
+def keys_of(state: MenuState) -> list[str]:
+    """The key of each option when all are shown: as written, else counted among those without one."""
+    numbers = iter(range(1, len(state.options) + 1))
+    return [option.key or str(next(numbers)) for option in state.options]
+
+
 class AskState(Model):
     ask: Text
     save: Name
@@ -122,6 +144,19 @@ class AskState(Model):
     accept: Accept = Field(default_factory=Accept)
     wrong: Text | None = None
     tries: Tries | None = None
+    back: Switch = "on"
+    home: Switch = "on"
+
+
+class ListState(Model):
+    """The items of the list `of`, numbered, and the fields of the chosen one that are kept."""
+
+    list: Text
+    of: Name
+    item: Text
+    save: Annotated[dict[Name, Name], Field(min_length=1)]
+    empty: Name
+    goto: Goto
     back: Switch = "on"
     home: Switch = "on"
 
@@ -167,6 +202,7 @@ def kind_of(value: Any) -> str:
 State = Annotated[
     Annotated[MenuState, Tag("menu state")]
     | Annotated[AskState, Tag("ask state")]
+    | Annotated[ListState, Tag("list state")]
     | Annotated[ActionState, Tag("action state")]
     | Annotated[CallState, Tag("call state")]
     | Annotated[RouteState, Tag("route state")]

@@ -9,7 +9,7 @@ import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ussd_engine.charset import SMS_SEPTETS, SMS_UNITS, cost, outside_gsm7, parts
+from ussd_engine.charset import SMS_SEPTETS, SMS_UNITS, cost, needless_ucs2, parts
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.text import unprintable
 
@@ -165,10 +165,7 @@ def _check_width(source: Source, path: Path_, text: str, names: set[str]) -> Ite
     elif most > MAX_PARTS:
         longest = ", ".join(f"{{{name}}} of {WIDTHS[name]}" for name in sorted(names))
         yield source.finding(path, "S108", f"takes {most} SMS parts with {longest}", hint, warning=True)
-    outside = outside_gsm7(text)
-    if outside and 2 * len(outside) <= sum(character.isalpha() for character in text):
-        sign = outside[0]
-        shown = f"'{sign}' " if sign.isprintable() else ""
-        message = f"{shown}U+{ord(sign):04X} is not in GSM-7: an SMS then holds {SMS_UNITS} characters"
+    if sign := needless_ucs2(text):
+        message = f"{sign} is not in GSM-7: an SMS then holds {SMS_UNITS} characters"
         hint = f"with characters of GSM-7 alone it holds {SMS_SEPTETS}"
         yield source.finding(path, "S109", message, hint, warning=True)

@@ -1,15 +1,18 @@
-"""Placeholders in texts: `{first_name}` stands for a value, `{{` and `}}` for a brace. No logic."""
+"""Placeholders in texts, and no logic.
+
+`{first_name}` stands for a value, `{balance:money}` for one in a form of its own, `{{` and `}}` for a brace.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ussd_engine.flow.source import Path_
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
-_NAME = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?")
+_SLOT = re.compile(r"(?P<name>[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)(?::(?P<form>[a-z_]+))?")
 _SHOWN = frozenset("\n\u00a0\u202f\u200c\u200d\u200e\u200f")
 """Line breaks, spaces that keep a line together, joiners of letters and marks of direction: scripts need them."""
 
@@ -20,7 +23,10 @@ class BadPlaceholder(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
+    """A placeholder: the value that stands there, and the form that it is written in (see `formats`)."""
+
     name: str
+    form: str | None = None
 
 
 def pieces(text: str) -> tuple[str | Slot, ...]:
@@ -29,16 +35,22 @@ def pieces(text: str) -> tuple[str | Slot, ...]:
     for match in _PIECE.finditer(text):
         piece, name = match.group(0), match.group(1)
         if name is not None:
-            if not _NAME.fullmatch(name):
+            slot = _SLOT.fullmatch(name)
+            if slot is None:
                 raise BadPlaceholder(
-                    f"'{{{name}}}' is no placeholder; write {{name}} with the name of a value"
+                    f"'{{{name}}}' is no placeholder; write {{name}} with the name of a value, or {{name:form}}"
                 )
-            found.append(Slot(name))
+            found.append(Slot(slot["name"], slot["form"]))
         elif piece in {"{", "}"}:
             raise BadPlaceholder(f"a lone '{piece}'; write '{piece}{piece}' for the character itself")
         else:
             found.append({"{{": "{", "}}": "}"}.get(piece, piece))
     return tuple(_joined(found))
+
+
+def fill(template: Iterable[str | Slot], shown: Callable[[Slot], str]) -> str:
+    """A text with what is `shown` in place of each slot."""
+    return "".join(piece if isinstance(piece, str) else shown(piece) for piece in template)
 
 
 def _joined(found: list[str | Slot]) -> Iterator[str | Slot]:

@@ -9,8 +9,8 @@ from datetime import date
 from ussd_engine.flow.text import unprintable
 from ussd_engine.phone import is_e164
 
-LONGEST: Mapping[str, int] = {"name": 40, "text": 80, "digits": 20, "pin": 6}
-"""Characters of a typed value whose declaration sets no `max`."""
+LONGEST: Mapping[str, int] = {"name": 40, "text": 80, "digits": 20, "pin": 6, "list": 20}
+"""Characters of a typed value whose declaration sets no `max`, and items of a list."""
 SHORTEST: Mapping[str, int] = {"name": 1, "text": 1, "digits": 1, "pin": 4}
 LARGEST = 10**18 - 1
 """A number of 18 digits, as many as can be typed: it fits the 64 bits of conditions and of the stored form."""

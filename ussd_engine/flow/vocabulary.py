@@ -6,10 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["string", "int", "bool"]
-"""The three kinds of value that conditions and actions know."""
+Scalar = Literal["string", "int", "bool"]
 
-KIND_OF_TYPE: Mapping[str, Kind] = {
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """The kind of a list whose items have these fields."""
+
+    fields: tuple[tuple[str, Scalar], ...]
+
+    @classmethod
+    def of(cls, **fields: Scalar) -> ListOf:
+        return cls(tuple(sorted(fields.items())))
+
+    def __str__(self) -> str:
+        return "list of (" + ", ".join(f"{name}: {kind}" for name, kind in self.fields) + ")"
+
+
+Kind = Scalar | ListOf
+"""The kinds of value that conditions and actions know."""
+
+KIND_OF_TYPE: Mapping[str, Scalar] = {
     "name": "string",
     "text": "string",
     "digits": "string",
@@ -21,14 +38,16 @@ KIND_OF_TYPE: Mapping[str, Kind] = {
     "flag": "bool",
 }
 
-GIVEN: Mapping[str, Kind] = {
-    "language": "string",
-    "today": "string",
-    "session.phone": "string",
-    "session.network": "string",
-    "session.service_code": "string",
+GIVEN_TYPES: Mapping[str, str] = {
+    "language": "choice",
+    "today": "date",
+    "session.phone": "phone",
+    "session.network": "digits",
+    "session.service_code": "text",
 }
-"""Values that every condition may read: the language in use, the date (ISO, UTC) and facts of the session."""
+"""Values that every condition and text may read: the language in use, the date (ISO, UTC) and facts of the session."""
+
+GIVEN: Mapping[str, Kind] = {name: KIND_OF_TYPE[type_] for name, type_ in GIVEN_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import orjson
 
 from ussd_engine.flow import model as m
 from ussd_engine.flow.checks.context import declared_kinds, is_secret, kinds_of
-from ussd_engine.flow.checks.inputs import keys_of
 from ussd_engine.flow.graph import edges, ways
 from ussd_engine.flow.guards import Compiler, Expression
 from ussd_engine.flow.loader import Library
@@ -21,7 +20,7 @@ from ussd_engine.flow.vocabulary import KIND_OF_TYPE, ActionSpec, Kind
 from ussd_engine.runtime import program as p
 from ussd_engine.runtime.table import Table
 
-EMPTY: Mapping[Kind, p.Value] = {"string": "", "int": 0, "bool": False}
+EMPTY: Mapping[str, p.Scalar] = {"string": "", "int": 0, "bool": False}
 
 
 def compile_library(library: Library, actions: Mapping[str, ActionSpec], region: str) -> p.Program:
@@ -93,6 +92,8 @@ class _Compilation:
                 return self.menu(name, state)
             case m.AskState():
                 return self.ask(name, state)
+            case m.ListState():
+                return self.list(name, state)
             case m.ActionState():
                 return self.action(name, state)
             case m.CallState():
@@ -125,12 +126,12 @@ class _Compilation:
         text = self.texts(state.menu)
         static = self.static(text, *(option.text for option in options))
         static = static and all(option.when is None for option in options)
-        keys = self.model.keys
+        keys, own = self.model.keys, frozenset(m.keys_of(state))
         back = self.key(keys.back, state.back)
         # An option may have the key where no screen lies behind; then it is no key between pages either.
-        if back in keys_of(state):
+        if back in own:
             back = None
-        return p.Menu(name, text, options, back, self.key(keys.home, state.home), static)
+        return p.Menu(name, text, options, own, back, self.key(keys.home, state.home), static)
 
     def ask(self, name: str, state: m.AskState) -> p.Ask:
         accept = state.accept
@@ -153,6 +154,18 @@ class _Compilation:
             static=self.static(text, wrong),
         )
 
+    def list(self, name: str, state: m.ListState) -> p.List:
+        return p.List(
+            name=name,
+            text=self.texts(state.list),
+            of=state.of,
+            item=self.texts(state.item),
+            save=state.save,
+            goto=self.goto(state.goto, "item"),
+            back=self.key(self.model.keys.back, state.back),
+            home=self.key(self.model.keys.home, state.home),
+        )
+
     def action(self, name: str, state: m.ActionState) -> p.Action:
         spec = self.actions[state.action]
         inputs = self.expressions(state.inputs, {key: value.kind for key, value in spec.inputs.items()})
@@ -165,6 +178,9 @@ def _literal(texts: p.Texts) -> bool:
 
 def _declared(name: str, data: m.Data, region: str) -> p.Declared:
     least, most = limits(data.type, data.min, data.max)
+    default: p.Value | None = data.default
+    if default is None:
+        default = () if data.type == "list" else EMPTY[KIND_OF_TYPE[data.type]]
     return p.Declared(
         name=name,
         type=data.type,
@@ -173,5 +189,9 @@ def _declared(name: str, data: m.Data, region: str) -> p.Declared:
         min=least,
         of=tuple(data.of or ()),
         region=data.region or region,
-        default=data.default if data.default is not None else EMPTY[KIND_OF_TYPE[data.type]],
+        default=default,
+        item={
+            key: _declared(key, m.Data(**field.model_dump()), region)
+            for key, field in (data.item or {}).items()
+        },
     )

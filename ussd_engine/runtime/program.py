@@ -9,7 +9,10 @@ from ussd_engine.flow.guards import Expression
 from ussd_engine.flow.text import Slot
 from ussd_engine.runtime.table import Table
 
-Value = str | int | bool
+Scalar = str | int | bool
+Items = tuple[Mapping[str, Scalar], ...]
+"""The value of a list: the fields of each item."""
+Value = Scalar | Items
 Template = tuple[str | Slot, ...]
 Texts = Mapping[str, Template]
 """A text by language."""
@@ -17,7 +20,10 @@ Texts = Mapping[str, Template]
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A declared value. `max` and `min` count characters, or bound a number; secrets are sealed at rest."""
+    """A declared value. `max` and `min` count characters, or bound a number; secrets are sealed at rest.
+
+    `max` of a list counts its items, whose fields are in `item`.
+    """
 
     name: str
     type: str
@@ -27,6 +33,7 @@ class Declared:
     of: tuple[str, ...]
     region: str
     default: Value
+    item: Mapping[str, Declared] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class Menu:
     name: str
     text: Texts
     options: tuple[Option, ...]
+    keys: frozenset[str]
+    """Of the options, when all are shown."""
     back: str | None
     home: str | None
     static: bool
@@ -82,6 +91,21 @@ class Ask:
     back: str | None
     home: str | None
     static: bool
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """`save` maps the names of values to the fields of the chosen item that they take."""
+
+    name: str
+    text: Texts
+    of: str
+    item: Texts
+    save: Mapping[str, str]
+    goto: Goto
+    back: str | None
+    home: str | None
+    static: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +141,7 @@ class End:
     static: bool
 
 
-Node = Menu | Ask | Action | Call | Route | End
+Node = Menu | Ask | List | Action | Call | Route | End
 
 
 @dataclass(frozen=True, slots=True)

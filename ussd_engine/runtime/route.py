@@ -6,12 +6,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import cast
 
+from ussd_engine.charset import EXTENSION
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.guards import Expression, GuardError
 from ussd_engine.flow.values import misfit
 from ussd_engine.phone import normalise
-from ussd_engine.runtime.program import Ask, Declared, Goto, Menu, Option, Value
+from ussd_engine.runtime.program import Ask, Declared, Goto, Items, Menu, Option, Scalar, Value
 
 ValueOf = Callable[[str], Value]
 
@@ -26,6 +28,8 @@ FIRST_YEAR = 1900
 """Nobody alive was born before, and a typing slip such as 0190 is caught."""
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
+_NOT_IN_A_NAME = dict.fromkeys(map(ord, EXTENSION), " ")
+"""Signs of two septets: without them a name is never wider than its letters."""
 _NAME_SIGNS = frozenset(" '\u2019.-")
 
 
@@ -138,14 +142,29 @@ def fit(declared: Declared, value: object) -> Value:
 
     Names and texts lose control characters and what is beyond `max`; the rest is taken whole or not at all, as a
     part of a number is another number. An empty text fits everywhere: a called flow may give back what it has not
-    filled. Raises IllegalMove for a value that does not fit.
+    filled. A list loses what is beyond its `max`. Raises IllegalMove for a value that does not fit.
     """
+    if declared.type == "list":
+        return _fit_items(declared, value)
     if declared.type in {"name", "text"} and isinstance(value, str):
-        value = _cleaned(value, declared.max)
+        value = _cleaned(value if declared.type == "text" else value.translate(_NOT_IN_A_NAME), declared.max)
     reason = misfit(value, declared.type, declared.min, declared.max, declared.of)
     if reason or not isinstance(value, str | int):
         raise IllegalMove(f"a value for '{declared.name}' is not a {declared.type} that it can hold")
     return value
+
+
+def _fit_items(declared: Declared, value: object) -> Items:
+    if not isinstance(value, list | tuple):
+        raise IllegalMove(f"a value for '{declared.name}' is no list")
+    try:
+        return tuple(
+            {name: cast("Scalar", fit(field, item[name])) for name, field in declared.item.items()}
+            for item in value[: declared.max]
+        )
+    except (KeyError, TypeError):
+        fields = ", ".join(declared.item)
+        raise IllegalMove(f"an item for '{declared.name}' has not the fields {fields}") from None
 
 
 def _cleaned(text: str, most: int | None) -> str:

@@ -159,6 +159,8 @@ def _sealed(bound: str, flow: str, data: Data, keys: KeyRing) -> dict[str, Any]:
     return {
         name: [keys.seal(orjson.dumps(value.reveal), _context(bound, flow, name))]
         if isinstance(value, Secret)
+        else {"items": value}
+        if isinstance(value, tuple)
         else value
         for name, value in data.items()
     }
@@ -168,4 +170,6 @@ def _opened(bound: str, flow: str, data: dict[str, Any], keys: KeyRing) -> Data:
     for name, value in data.items():
         if type(value) is list:
             data[name] = Secret(orjson.loads(keys.open(value[0], _context(bound, flow, name))))
+        elif type(value) is dict:
+            data[name] = tuple(value["items"])
     return data

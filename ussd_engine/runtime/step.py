@@ -6,13 +6,17 @@ passed through until one waits for the subscriber, runs an action, or ends the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import assert_never
+from functools import partial
+from typing import assert_never, cast
 
 from ussd_engine.errors import IllegalMove
-from ussd_engine.runtime import render, route
+from ussd_engine.flow.formats import written
+from ussd_engine.flow.pager import Navigation, Profile, paginate
+from ussd_engine.flow.text import Slot, fill
+from ussd_engine.runtime import route
 from ussd_engine.runtime.program import (
     Action,
     Ask,
@@ -21,14 +25,17 @@ from ussd_engine.runtime.program import (
     Declared,
     End,
     Goto,
+    Items,
+    List,
     Menu,
     Node,
     Program,
     Route,
+    Scalar,
+    Template,
     Texts,
     Value,
 )
-from ussd_engine.runtime.render import Navigation, Profile
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Frame, Mark, Secret, Session
 
@@ -179,13 +186,21 @@ class _Turn:
         """As `plain`, on the day when the screen was drawn: options are what they were on it."""
         return self.drawn_on if name == "today" else self.plain(name)
 
-    def shown(self, name: str) -> str:
-        value = self.value(name)
-        return "***" if isinstance(value, Secret) else render.display(value)
+    def items(self, list_: List) -> Items:
+        value = self.value(list_.of)
+        return value if isinstance(value, tuple) else ()
+
+    def shown(self, slot: Slot) -> str:
+        value = self.value(slot.name)
+        if isinstance(value, Secret):
+            return "***"
+        return written(
+            cast("Scalar", value), slot.form, self.language
+        )  # the checker lets no list into a text
 
     def text(self, texts: Texts) -> str:
         template = texts.get(self.language) or texts[self.flow.languages[0]]
-        return render.fill(template, self.shown)
+        return fill(template, self.shown)
 
     def phrase(self, key: str) -> str:
         return self.text(self.flow.phrases[key])
@@ -238,6 +253,8 @@ class _Turn:
                 self._choose(menu, text.strip())
             case Ask() as ask:
                 self._answer(ask, text)
+            case List() as list_:
+                self._pick(list_, text.strip())
             case End():
                 pass  # a long last text: anything but a key of its pages shows the same page again
             case node:
@@ -245,28 +262,40 @@ class _Turn:
 
     def _navigate(self, key: str) -> bool:
         node = self.node
-        if not isinstance(node, (Menu, Ask, End)):
+        if not isinstance(node, (Menu, Ask, List, End)):
             return False
-        if key == self.flow.more and self.page + 1 < len(self.pages()):
+        if key == (self.profile.more or self.flow.more) and self.page + 1 < len(self.pages()):
             self.page += 1
             return True
         if isinstance(node, End):
             return False
-        if key == node.back and self.page > 0:
-            self.page -= 1
-            return True
-        if key == node.back and self.history:
-            self._go_back()
-            return True
-        if key == node.home and self.away:
+        if key == self._back_key(node):
+            return self._go_back()
+        if key == self._home_key(node) and self.away:
             self._go_home()
             return True
         return False
 
-    def _go_back(self) -> None:
-        mark = self.history.pop()
-        del self.frames[mark.depth :]
-        self.go(mark.state)
+    def _back_key(self, node: Menu | Ask | List) -> str | None:
+        own = self.profile.back
+        if own is None or node.back is None:
+            return node.back
+        return None if isinstance(node, Menu) and own in node.keys else own
+
+    def _home_key(self, node: Menu | Ask | List) -> str | None:
+        return node.home and (self.profile.home or node.home)
+
+    def _go_back(self) -> bool:
+        """To the page before, else to the screen before, where there is one."""
+        if self.page > 0:
+            self.page -= 1
+        elif self.history:
+            mark = self.history.pop()
+            del self.frames[mark.depth :]
+            self.go(mark.state)
+        else:
+            return False
+        return True
 
     def _go_home(self) -> None:
         del self.frames[1:]
@@ -300,6 +329,17 @@ class _Turn:
             return
         self.wrong, self.page = True, 0
 
+    def _pick(self, list_: List, key: str) -> None:
+        """An item by its number. The list is the session's own, so what is chosen is what was shown."""
+        items = self.items(list_)
+        number = int(key) if key.isascii() and key.isdigit() else 0
+        if key != str(number) or not 1 <= number <= len(items):
+            self.wrong, self.page = True, 0
+            return
+        for name, item in list_.save.items():
+            self.store(name, items[number - 1][item])
+        self.leave_screen(list_.goto)
+
     def conclude(self, outcome: str, outputs: Mapping[str, Value]) -> None:
         """An action's result. Back never crosses an action that has run."""
         node = self.node
@@ -322,6 +362,10 @@ class _Turn:
             match self.node:
                 case Menu() | Ask():
                     return self._show()
+                case List() as list_ if self.items(list_):
+                    return self._show()
+                case List():
+                    self.go(self.flow.table.move(self.top.state, "empty"))
                 case End(outcome=str(outcome)) if len(self.frames) > 1:
                     self._return(outcome)
                 case End():
@@ -375,8 +419,7 @@ class _Turn:
         if not isinstance(node, (Menu, Ask, End)) or not node.static:
             return self._drawn(node)
         back, home = bool(self.history), self.away
-        budget = (self.profile.page_septets, self.profile.page_units)
-        key = (self.flow.name, node.name, self.language, budget, back, home, self.wrong)
+        key = (self.flow.name, node.name, self.language, self.profile, back, home, self.wrong)
         pages = self.program.pages.get(key)
         if pages is None:
             pages = self.program.pages[key] = self._drawn(node)
@@ -392,18 +435,30 @@ class _Turn:
             case Ask():
                 lines = [self.text(node.wrong)] if self.wrong else []
                 lines.append(self.text(node.text))
+            case List():
+                template = node.item.get(self.language) or node.item[self.flow.languages[0]]
+                lines = [self.phrase("wrong_choice")] if self.wrong else []
+                lines += [self.text(node.text), *self._numbered(template, self.items(node))]
             case End(text=texts) if texts is not None:
                 lines = [self.text(texts)]
             case _:
                 raise IllegalMove(f"state '{node.name}' has nothing to show")
-        return render.paginate(lines, self._navigation(node), self.profile)
+        return paginate(lines, self._navigation(node), self.profile)
+
+    def _numbered(self, template: Template, items: Items) -> Iterator[str]:
+        for number, item in enumerate(items, 1):
+            yield f"{number}. {fill(template, partial(self._of_item, item))}"
+
+    def _of_item(self, item: Mapping[str, Scalar], slot: Slot) -> str:
+        return written(item[slot.name], slot.form, self.language)
 
     def _navigation(self, node: Node) -> Navigation:
-        more = f"{self.flow.more}.{self.phrase('more')}"
-        if not isinstance(node, (Menu, Ask)):
+        more = f"{self.profile.more or self.flow.more}.{self.phrase('more')}"
+        if not isinstance(node, (Menu, Ask, List)):
             return Navigation(None, None, more, None)
-        back = f"{node.back}.{self.phrase('back')}" if node.back is not None else None
-        home = f"{node.home}.{self.phrase('home')}" if node.home is not None and self.away else None
+        back_key, home_key = self._back_key(node), self._home_key(node)
+        back = f"{back_key}.{self.phrase('back')}" if back_key is not None else None
+        home = f"{home_key}.{self.phrase('home')}" if home_key is not None and self.away else None
         return Navigation(back if self.history else None, home, more, back)
 
     def _session(self, screen: Screen | None) -> Session:

@@ -16,11 +16,11 @@ from typing import Protocol
 import structlog
 
 from ussd_engine.errors import SessionConflict, SessionCorrupt, UssdError
+from ussd_engine.flow.pager import Navigation, Profile, paginate
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
 from ussd_engine.runtime.program import Program
-from ussd_engine.runtime.render import Navigation, Profile, paginate
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import (

@@ -1,7 +1,7 @@
 """The rules of the flow language, one small function each. All run, and all findings are reported.
 
-F0xx the file; F1xx structure; F2xx targets and names; F4xx input; F5xx texts; F6xx conditions and values. A rule
-sees one flow with the whole folder around it, and yields findings.
+F0xx the file; F1xx structure; F2xx targets and names; F3xx shape; F4xx input; F5xx texts; F6xx conditions and
+values. A rule sees one flow with the whole folder around it, and yields findings.
 """
 
 from __future__ import annotations
@@ -13,11 +13,21 @@ from ussd_engine.flow import assignment
 from ussd_engine.flow.checks.conditions import constants, expressions, leaks, phones, secret_outputs
 from ussd_engine.flow.checks.context import Context, Rule
 from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_keys, option_keys
+from ussd_engine.flow.checks.lists import items
+from ussd_engine.flow.checks.shape import (
+    ends_somewhere,
+    reachable,
+    silent_flows,
+    silent_loops,
+    silent_recursion,
+)
 from ussd_engine.flow.checks.structure import data_declarations, same_service_code, stands_twice
 from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, saved_kinds, targets
 from ussd_engine.flow.checks.texts import ends, phrases, texts
+from ussd_engine.flow.checks.widths import foreign_characters, pages
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.model import CallState, Flow
+from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.source import Source
 from ussd_engine.flow.vocabulary import ActionSpec
 
@@ -31,9 +41,11 @@ RULES: tuple[Rule, ...] = (
     data_names,
     option_keys,
     navigation_keys,
+    items,
     texts,
     phrases,
     ends,
+    foreign_characters,
 )
 RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     accept_suits,
@@ -43,6 +55,9 @@ RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     constants,
     secret_outputs,
     saved_kinds,
+    reachable,
+    ends_somewhere,
+    silent_loops,
 )
 
 
@@ -52,6 +67,7 @@ def run(
     actions: Mapping[str, ActionSpec],
     names: frozenset[str],
     partial: frozenset[str],
+    networks: Mapping[str, Profile] = DEFAULT_NETWORKS,
 ) -> list[Diagnostic]:
     """All findings over all flows.
 
@@ -60,14 +76,20 @@ def run(
     """
     whole = {name: flow for name, flow in flows.items() if name not in partial}
     returned = assignment.returns(whole, actions)
+    silent = silent_flows(whole)
     called = set[str]().union(*map(_calls, flows.values()))
-    found = list(same_service_code(flows, sources))
+    found = [*same_service_code(flows, sources), *silent_recursion(whole, sources, silent)]
     for name, flow in flows.items():
-        context = Context(flow, sources[name], whole, names, actions, name in called, returned)
+        context = Context(
+            flow, sources[name], whole, names, actions, name in called, returned, networks, silent
+        )
         rules = RULES if name in partial else (*RULES, *RULES_OF_A_WHOLE_FLOW)
         if name in whole and _calls(flow) <= whole.keys():
             rules = (*rules, assigned)
-        found += chain.from_iterable(rule(context) for rule in rules)
+        of_flow = list(chain.from_iterable(rule(context) for rule in rules))
+        if name not in partial and all(finding.severity == "warning" for finding in of_flow):
+            of_flow += pages(context)  # what is drawn at its widest must be sound
+        found += of_flow
     return found
 
 

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from ussd_engine.flow.assignment import Returned
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.model import Data, Flow
+from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.source import Path_, Source
 from ussd_engine.flow.values import limits, misfit
-from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind
+from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind, ListOf
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """One flow under check. `names` are all flows of the folder, also those too broken to be in `flows`.
 
-    `returned` says what the flows surely fill at each of their outcomes.
+    `returned` says what the flows surely fill at each of their outcomes, `networks` what each network shows.
+    `silent` are the flows that can come back to their caller without a screen.
     """
 
     flow: Flow
@@ -27,6 +29,8 @@ class Context:
     actions: Mapping[str, ActionSpec]
     called: bool
     returned: Returned
+    networks: Mapping[str, Profile]
+    silent: frozenset[str]
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -45,7 +49,13 @@ Rule = Callable[[Context], Iterator[Diagnostic]]
 
 
 def declared_kinds(flow: Flow) -> dict[str, Kind]:
-    return {name: KIND_OF_TYPE[data.type] for name, data in flow.data.items()}
+    return {name: kind_of_data(data) for name, data in flow.data.items()}
+
+
+def kind_of_data(data: Data) -> Kind:
+    if data.type == "list":
+        return ListOf.of(**{name: KIND_OF_TYPE[field.type] for name, field in (data.item or {}).items()})
+    return KIND_OF_TYPE[data.type]
 
 
 def kinds_of(flow: Flow) -> dict[str, Kind]:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ussd_engine.flow import assignment
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.graph import can_go_back
-from ussd_engine.flow.model import Accept, AskState, Data, MenuState
+from ussd_engine.flow.model import Accept, AskState, Data, ListState, MenuState, keys_of
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.values import limits
 
 
 def option_keys(context: Context) -> Iterator[Diagnostic]:
-    """F401: two options with one key. F402: an option on a key that the engine owns there."""
+    """F401: two options with one key. F402: an option, or an item of a list, on a key that the engine owns there."""
     flow = context.flow
     back = can_go_back(flow, called=context.called)
     for name, state in flow.states.items():
-        if not isinstance(state, MenuState):
+        if not isinstance(state, MenuState | ListState):
             continue
-        owned = {flow.keys.more: "more"}
-        if state.back == "on" and flow.keys.back != "off" and name in back:
-            owned[flow.keys.back] = "back"
-        if state.home == "on" and flow.keys.home != "off":
-            owned[flow.keys.home] = "home"
+        owned = _owned(context, state, back=name in back)
+        if isinstance(state, ListState):
+            yield from _item_keys(context, name, state, owned)
+            continue
         seen: dict[str, int] = {}
         for index, key in enumerate(keys_of(state)):
             path: Path_ = ("states", name, "options", index)
@@ -35,31 +34,65 @@ def option_keys(context: Context) -> Iterator[Diagnostic]:
                 yield context.source.finding(at, "F401", message, hint)
             seen.setdefault(key, index)
             if key in owned:
-                message = (
-                    f"option {index + 1} of '{name}' is on key '{key}', which is the {owned[key]} key here"
-                )
-                hint = f"choose another key, or write '{owned[key]}: off' in this state"
-                yield context.source.finding(at, "F402", message, "" if owned[key] == "more" else hint)
+                what, where = owned[key]
+                message = f"option {index + 1} of '{name}' is on key '{key}', which is the {what} key {where}"
+                hint = f"choose another key, or write '{what}: off' in this state"
+                yield context.source.finding(at, "F402", message, "" if what == "more" else hint)
 
 
-def keys_of(state: MenuState) -> list[str]:
-    """The key of each option when all are shown: as written, else counted among those without one."""
-    numbers = iter(range(1, len(state.options) + 1))
-    return [option.key or str(next(numbers)) for option in state.options]
+def _owned(context: Context, state: MenuState | ListState, *, back: bool) -> dict[str, tuple[str, str]]:
+    """Each key that moves about on this screen, on some network: what it is, and where."""
+    owned: dict[str, tuple[str, str]] = {}
+    for (more, back_key, home), where in _keys_by_network(context).items():
+        owned.setdefault(more, ("more", where))
+        if state.back == "on" and back_key != "off" and back:
+            owned.setdefault(back_key, ("back", where))
+        if state.home == "on" and home != "off":
+            owned.setdefault(home, ("home", where))
+    return owned
+
+
+def _keys_by_network(context: Context) -> dict[tuple[str, str, str], str]:
+    """The keys for more, back and home as they are here, then as they are on each network that has its own."""
+    own = context.flow.keys
+    found = {(own.more, own.back, own.home): "here"}
+    for network, profile in context.networks.items():
+        back = own.back if own.back == "off" else profile.back or own.back
+        home = own.home if own.home == "off" else profile.home or own.home
+        found.setdefault((profile.more or own.more, back, home), f"on network '{network}'")
+    return found
+
+
+def _item_keys(
+    context: Context, name: str, state: ListState, owned: Mapping[str, tuple[str, str]]
+) -> Iterator[Diagnostic]:
+    data = context.flow.data.get(state.of)
+    if data is None or data.type != "list":
+        return
+    _, most = limits("list", None, data.max)
+    for number in range(1, (most or 0) + 1):
+        if str(number) in owned:
+            what, where = owned[str(number)]
+            message = f"item {number} of '{name}' is on key '{number}', which is the {what} key {where}"
+            yield context.source.finding(
+                ("states", name, "of"), "F402", message, f"choose another {what} key, or fewer items: 'max'"
+            )
 
 
 def navigation_keys(context: Context) -> Iterator[Diagnostic]:
     """F405: one key for two ways of moving about."""
-    keys, seen = context.flow.keys, dict[str, str]()
-    for name in ("more", "back", "home"):
-        key = getattr(keys, name)
-        if key in seen:
-            written = name if name in keys.model_fields_set else seen[key]  # the other one has its usual key
-            message = f"'{seen[key]}' and '{name}' are both on key '{key}'"
-            hint = "give each a key of its own; where none is written, more is 98, back 0 and home 00"
-            yield context.source.finding(("keys", written), "F405", message, hint)
-        elif key != "off":
-            seen[key] = name
+    keys = context.flow.keys
+    for (more, back, home), where in _keys_by_network(context).items():
+        seen = dict[str, str]()
+        for name, key in (("more", more), ("back", back), ("home", home)):
+            if key in seen:
+                written = name if name in keys.model_fields_set else seen[key]  # the other has its usual key
+                message = f"'{seen[key]}' and '{name}' are both on key '{key}'"
+                message += "" if where == "here" else f" {where}"
+                hint = "give each a key of its own; where none is written, more is 98, back 0 and home 00"
+                yield context.source.finding(("keys", written), "F405", message, hint)
+            elif key != "off":
+                seen[key] = name
 
 
 def accept_suits(context: Context) -> Iterator[Diagnostic]:
@@ -82,13 +115,14 @@ def _accept(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:
             f"data '{name}' is a date, and 'accept' does not say how it is typed",
             "'accept: {date: DDMMYYYY}'",
         )
-    if data.type == "flag":
-        yield f"data '{name}' is a flag, which nobody can type", "use a menu with 'set'"
+    if data.type in {"flag", "list"}:
+        yield f"data '{name}' is a {data.type}, which nobody can type", "use a menu with 'set'"
     if (accept.min is not None or accept.max is not None) and data.type in {
         "choice",
         "date",
         "phone",
         "flag",
+        "list",
     }:
         yield f"'min' and 'max' mean nothing for a {data.type}", ""
     yield from _bounds(accept, data, name)

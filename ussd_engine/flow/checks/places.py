@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.checks.context import Context, kind_of_data
 from ussd_engine.flow.graph import gotos, ways
 from ussd_engine.flow.model import ActionState, AskState, CallState, Data, Flow, MenuState, State
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.vocabulary import KIND_OF_TYPE, Input, Kind
+from ussd_engine.flow.vocabulary import Input, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _values(path: Path_, sources: Mapping[str, str], takers: Mapping[str, Data |
     for name, source in sources.items():
         if name in takers:
             takes = takers[name]
-            kind = takes.kind if isinstance(takes, Input) else KIND_OF_TYPE[takes.type]
+            kind = takes.kind if isinstance(takes, Input) else kind_of_data(takes)
             yield Place((*path, name), source, kind, takes)
 
 

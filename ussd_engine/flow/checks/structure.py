@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
 from ussd_engine.flow.diagnostic import Diagnostic
-from ussd_engine.flow.model import Data, Flow
+from ussd_engine.flow.model import MAX_ITEMS, Data, Flow
 from ussd_engine.flow.source import Path_, Source
 from ussd_engine.flow.text import unprintable
 from ussd_engine.flow.values import LONGEST, SHORTEST, limits
@@ -32,7 +32,7 @@ def data_declarations(context: Context) -> Iterator[Diagnostic]:
             yield context.source.finding(("data", name), "F108", f"data '{name}' {message}", hint, key=True)
 
 
-def _declaration(name: str, data: Data, flow: Flow) -> Iterator[tuple[str, str]]:
+def _declaration(name: str, data: Data, flow: Flow | None) -> Iterator[tuple[str, str]]:
     if name in {"session", "today", "answer"}:
         yield "has a name that the engine uses itself", "choose another name"
     if data.type == "choice" and not data.of:
@@ -44,23 +44,47 @@ def _declaration(name: str, data: Data, flow: Flow) -> Iterator[tuple[str, str]]
             yield f"may be a text that holds {sign}, which no phone shows", "take it out of 'of'"
     if data.region is not None and data.type != "phone":
         yield f"has 'region', which a {data.type} does not take", "'region' belongs to 'type: phone'"
+    if data.type == "list":
+        yield from _list(data)
+    elif data.item is not None:
+        yield f"has 'item', which a {data.type} does not take", "'item' belongs to 'type: list'"
     yield from _range(data)
     if data.type in {"choice", "date", "phone", "flag"} and (data.max is not None or data.min is not None):
         yield f"has min or max, which a {data.type} does not take", ""
-    if data.default is not None and (reason := misfit_of(data, data.default)):
+    if data.default is not None and data.type != "list" and (reason := misfit_of(data, data.default)):
         yield f"has a default that {reason}", ""
     if is_secret(data) and data.default is not None:
         yield "is secret and has a default, which stands in a file for all to read", "take the default away"
-    if name == "language" and (data.type != "choice" or not set(data.of or ()) <= set(flow.languages)):
+    if (
+        flow
+        and name == "language"
+        and (data.type != "choice" or not set(data.of or ()) <= set(flow.languages))
+    ):
         yield (
             "is the language of the session",
             "declare it as a choice of the flow's languages, or not at all",
         )
 
 
+def _list(data: Data) -> Iterator[tuple[str, str]]:
+    if data.item is None:
+        yield "is a list of nothing", "say what each item has: 'item: {number: {type: digits, max: 16}}'"
+    if data.secret or data.default is not None or data.min is not None:
+        yield (
+            "is a list, which takes no 'secret', 'default' or 'min'",
+            "a list is filled by an action, and shown",
+        )
+    if data.max is not None and not 1 <= data.max <= MAX_ITEMS:
+        yield f"has max {data.max}", f"a list has 1 to {MAX_ITEMS} items"
+    for name, field in (data.item or {}).items():
+        plain = Data(**field.model_dump())
+        for message, hint in _declaration(name, plain, None):
+            yield f"has a field '{name}' that {message}", hint
+
+
 def _range(data: Data) -> Iterator[tuple[str, str]]:
     least, most = limits(data.type, data.min, data.max)
-    if data.type in LONGEST and most is not None and not 1 <= most <= LONGEST_ANSWER:
+    if data.type in LONGEST and data.type != "list" and most is not None and not 1 <= most <= LONGEST_ANSWER:
         yield f"has max {most}", f"a typed value has 1 to {LONGEST_ANSWER} characters"
     elif least is not None and most is not None and least > most:
         usual = f"{SHORTEST.get(data.type)} to {LONGEST.get(data.type)}"

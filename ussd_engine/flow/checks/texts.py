@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
-from ussd_engine.flow.model import AskState, EndState, Flow, MenuState
+from ussd_engine.flow.formats import FORMS
+from ussd_engine.flow.model import AskState, EndState, Flow, ListState, MenuState
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles, unprintable
-from ussd_engine.flow.vocabulary import GIVEN
+from ussd_engine.flow.vocabulary import GIVEN_TYPES
 
 
 def texts(context: Context) -> Iterator[Diagnostic]:
     """F501 missing language; F502 a placeholder that is no value; F503 a secret in a text; F504 bad braces.
 
-    F507 a character that no screen shows.
+    F507 a character that no screen shows; F510 a form that does not suit the value.
     """
-    known = {*context.flow.data, *GIVEN}
     for path, text in all_texts(context.flow):
+        known = types_in(context.flow, path)
         yield from _languages(context, path, text)
         for at, single in singles(text, path):
             if sign := unprintable(single):
                 message = f"the text holds {sign}, which no phone shows"
                 yield context.source.finding(at, "F507", message, "take it out; '\\n' begins a new line")
             try:
-                slots = [piece.name for piece in pieces(single) if isinstance(piece, Slot)]
+                slots = [piece for piece in pieces(single) if isinstance(piece, Slot)]
             except BadPlaceholder as error:
                 yield context.source.finding(at, "F504", str(error))
                 continue
             for slot in slots:
-                if slot not in known:
-                    message = f"'{{{slot}}}' in a text is not a value of '{context.flow.flow}'"
-                    yield context.source.finding(at, "F502", message, did_you_mean(slot, known))
-                elif context.secret(slot):
-                    message = f"'{{{slot}}}' is secret and stands in a text"
+                name = slot.name
+                if name not in known:
+                    message = f"'{{{name}}}' in a text is not a value of '{context.flow.flow}'"
+                    if path[-1] == "item":
+                        message = f"'{{{name}}}' is not a field of the list's items"
+                    yield context.source.finding(at, "F502", message, did_you_mean(name, known))
+                elif path[-1] != "item" and context.secret(name):
+                    message = f"'{{{name}}}' is secret and stands in a text"
                     yield context.source.finding(at, "F503", message, "a secret is never shown; leave it out")
+                else:
+                    yield from _form(context, at, slot, known[name])
+
+
+def _form(context: Context, at: Path_, slot: Slot, type_: str) -> Iterator[Diagnostic]:
+    if type_ == "list":
+        hint = "show its items with a state 'list'"
+        yield context.source.finding(at, "F510", f"'{{{slot.name}}}' is a list, and no text", hint)
+    elif slot.form is not None and slot.form not in FORMS:
+        message = f"'{slot.form}' is not a form that a value is written in"
+        yield context.source.finding(at, "F510", message, did_you_mean(slot.form, FORMS))
+    elif slot.form is not None and type_ not in FORMS[slot.form][1]:
+        suits = " or ".join(sorted(FORMS[slot.form][1]))
+        message = f"'{slot.form}' is for a {suits}, and '{slot.name}' is a {type_}"
+        yield context.source.finding(at, "F510", message, f"write {{{slot.name}}}")
+
+
+def types_in(flow: Flow, path: Path_) -> Mapping[str, str]:
+    """What the placeholders of a text may name: values of the flow, or in an item of a list its fields."""
+    if path[-1] == "item":
+        state = flow.states[str(path[1])]
+        data = flow.data.get(state.of) if isinstance(state, ListState) else None
+        return {name: field.type for name, field in (data.item or {}).items()} if data else {}
+    return {**GIVEN_TYPES, **{name: data.type for name, data in flow.data.items()}}
 
 
 def all_texts(flow: Flow) -> Iterator[tuple[Path_, str | dict[str, str]]]:
@@ -54,6 +82,9 @@ def all_texts(flow: Flow) -> Iterator[tuple[Path_, str | dict[str, str]]]:
                 yield (*base, "ask"), state.ask
                 if state.wrong is not None:
                     yield (*base, "wrong"), state.wrong
+            case ListState():
+                yield (*base, "list"), state.list
+                yield (*base, "item"), state.item
             case EndState() if state.end is not None:
                 yield (*base, "end"), state.end
 

@@ -1,12 +1,11 @@
-"""From a state and its data to pages that fit the network."""
+"""From the lines of a screen to pages that fit the network. The runtime and the checker page with the same code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ussd_engine.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
-from ussd_engine.runtime.program import Template, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +13,19 @@ class Profile:
     """What a network shows and takes.
 
     A page holds `page_septets` of GSM-7, or `page_units` of UCS-2; each at least 20, so that three keys and a
-    word have room. `input_max` is in characters.
+    word have room. `input_max` is in characters. `back`, `home` and `more` are the keys where the network has
+    its own, such as one whose gateway pages with 98 itself.
     """
 
     page_septets: int = 160
     page_units: int = 70
     input_max: int = 182
+    back: str | None = None
+    home: str | None = None
+    more: str | None = None
+
+
+DEFAULT_NETWORKS: Mapping[str, Profile] = {"default": Profile()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,9 @@ class Navigation:
         return Navigation(back, home, more or "", page_back)
 
 
-def fill(template: Template, shown: Callable[[str], str]) -> str:
-    return "".join(piece if isinstance(piece, str) else shown(piece.name) for piece in template)
-
-
-def display(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def budget_of(profile: Profile, *, ucs2: bool) -> int:
+    """What a page may cost: units in UCS-2, else septets."""
+    return min(profile.page_units, MAX_UNITS) if ucs2 else min(profile.page_septets, MAX_SEPTETS)
 
 
 def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> tuple[str, ...]:
@@ -63,7 +66,7 @@ def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> 
         navigation.line(first=False, last=False) + (navigation.back or "")
     )
     cost = septets if gsm7 else units
-    limit = min(profile.page_septets, MAX_SEPTETS) if gsm7 else min(profile.page_units, MAX_UNITS)
+    limit = budget_of(profile, ucs2=not gsm7)
     pages: list[str] = []
     rest = [part for line in lines for part in line.split("\n")]
     whole = _page(rest, navigation.line(first=True, last=True))

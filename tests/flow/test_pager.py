@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ussd_engine.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
-from ussd_engine.flow.text import pieces
-from ussd_engine.runtime.render import Navigation, Profile, display, fill, paginate
+from ussd_engine.flow.pager import Navigation, Profile, paginate
 
 NAVIGATION = Navigation("0.Back", "00.Home", "98.More", "0.Back")
 NONE = Navigation(None, None, "98.More", None)
@@ -150,16 +148,3 @@ def test_navigation_words_give_way_to_the_text() -> None:
     narrow = Profile(page_septets=40)
     assert paginate(["Hello"], NAVIGATION, narrow) == ("Hello\n0.Back 00.Home",)
     assert paginate(["x" * 60], NAVIGATION, narrow) == ("x" * 32 + "\n0 00 98", "x" * 28 + "\n0 00")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [("a", "a"), (0, "0"), (-5, "-5"), (True, "true"), (False, "false")]
-)
-def test_values_as_they_are_shown(value: str | int | bool, text: str) -> None:
-    """A flag is shown as in conditions."""
-    assert display(value) == text
-
-
-def test_template_is_filled_once() -> None:
-    """Braces in a value are no placeholders."""
-    assert fill(pieces("Hello {name}, {{x}}"), lambda name: f"{{{name}}}") == "Hello {name}, {x}"
