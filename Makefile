@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PATHS := ussd_engine adapters tests
 
-.PHONY: crash run test test-slow install lint type fmt cov bench
+.PHONY: crash run test test-slow install lint type fmt cov bench docs
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -40,6 +40,10 @@ crash: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(PY) -m tests.bench
+
+# Pages that are written from the code; a test holds them up to date.
+docs: $(INSTALLED)
+	$(PY) -m ussd_engine.flow.rules > docs/rules.md
 
 # Everything but the project itself is pinned with hashes, its build tool included; so the project is installed
 # without looking for anything. A set-up that was cut short is done again, as the stamp comes last.

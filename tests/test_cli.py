@@ -161,6 +161,40 @@ def test_findings_for_github_are_workflow_commands(tmp_path: Path) -> None:
     assert run.stdout.startswith(f"::error file={tmp_path}/greeting.yaml,line=9,col=35,title=F201::")
 
 
+def test_findings_as_sarif_are_one_run(tmp_path: Path) -> None:
+    """A code host gets a document in any case: with what was found, or with nothing."""
+    (tmp_path / "greeting.yaml").write_text(BROKEN)
+
+    run = ussd("check", str(tmp_path), "--format", "sarif")
+    clean = ussd("check", "--format", "sarif")
+
+    assert run.returncode == 1
+    assert [found["ruleId"] for found in json.loads(run.stdout)["runs"][0]["results"]] == ["F201"]
+    assert clean.returncode == 0
+    assert json.loads(clean.stdout)["runs"][0]["results"] == []
+
+
+@pytest.mark.parametrize("code", ["F201", "f201"])
+def test_a_code_is_explained(code: str) -> None:
+    """What a code means and how to mend it is read where the code was met."""
+    run = ussd("check", "--explain", code)
+
+    assert run.returncode == 0
+    assert run.stdout.startswith("F201 Unknown state\n")
+    assert "To mend it: " in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"), [("F2O1", "did you mean 'F201'?"), ("nonsense", "codes look like F201")]
+)
+def test_a_code_that_there_is_not_exits_with_2(code: str, hint: str) -> None:
+    """A slip of the keyboard is told as such."""
+    run = ussd("check", "--explain", code)
+
+    assert run.returncode == 2
+    assert f"'{code}' is not the code of a rule; {hint}" in run.stderr
+
+
 @pytest.mark.parametrize("path", ["nowhere", "config.yaml"])
 def test_a_check_that_cannot_run_exits_with_2(path: str) -> None:
     """A pipeline must not take a folder that is not there for a clean one, nor for one with findings."""
@@ -171,6 +205,27 @@ def test_a_check_that_cannot_run_exits_with_2(path: str) -> None:
     assert "Traceback" not in run.stderr
 
 
+# --- schema
+
+
+def test_the_schema_is_printed_or_written(tmp_path: Path) -> None:
+    """The file that an editor is pointed at is what the terminal shows."""
+    printed, file = ussd("schema"), tmp_path / "flow.schema.json"
+    written = ussd("schema", "--output", str(file))
+
+    assert (printed.returncode, written.returncode, written.stdout) == (0, 0, "")
+    assert file.read_text() == printed.stdout
+    assert json.loads(printed.stdout)["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+def test_a_schema_that_cannot_be_written_exits_with_2(tmp_path: Path) -> None:
+    """A folder that is not there is told, with the path."""
+    run = ussd("schema", "--output", str(tmp_path / "nowhere" / "x.json"))
+
+    assert run.returncode == 2
+    assert "nowhere/x.json cannot be written: No such file or directory" in run.stderr
+
+
 # --- the command itself
 
 
@@ -179,7 +234,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert re.fullmatch(r"ussd-engine \d+\.\d+\.\d+\n", ussd("--version").stdout)
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["check"], ["serve", "--help"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["check"], ["schema"], ["serve", "--help"]])
 def test_what_an_author_types_often_starts_without_the_service(arguments: list[str]) -> None:
     """No server, database or workflow library is imported to check a flow or to show help."""
     heavy = "{'dbos', 'sqlalchemy', 'aiohttp', 'redis', 'alembic'}"
@@ -196,7 +251,7 @@ def test_what_an_author_types_often_starts_without_the_service(arguments: list[s
     assert run.stdout.endswith("imported: set()\n"), run.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "play"])
+@pytest.mark.parametrize("command", ["serve", "check", "schema", "play"])
 def test_every_command_explains_itself(command: str) -> None:
     """`--help` exits with 0 and shows how the command is used."""
     run = ussd(command, "--help")

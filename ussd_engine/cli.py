@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `check` and `--version`
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib.metadata import version
@@ -104,11 +105,21 @@ def serve(
 def check(
     path: Annotated[Path, typer.Argument(help="The folder of flows.", show_default=True)] = Path("flows"),
     form: Annotated[
-        Literal["text", "json", "github"],
+        Literal["text", "json", "github", "sarif"],
         typer.Option(
-            "--format", help="text for people, json for tools, github for notes beside a change's lines."
+            "--format",
+            help="text for people, json for tools, github for notes beside a change's lines, "
+            "sarif for code hosts and editors.",
         ),
     ] = "text",
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE",
+            help="Say what a code means and how to mend it; checks nothing.",
+            show_default=False,
+        ),
+    ] = None,
     widths: Annotated[
         bool, typer.Option("--widths", help="Show how wide each screen can become, on every network.")
     ] = False,
@@ -118,6 +129,9 @@ def check(
 
     Exit status: 0 clean (warnings are shown and do not count), 1 errors found, 2 could not run.
     """
+    if explain is not None:
+        _explain(explain)
+        return
     from ussd_engine.flow.diagnostic import InvalidFlows  # noqa: PLC0415 - see the module
     from ussd_engine.flow.loader import load  # noqa: PLC0415
     from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
@@ -144,6 +158,26 @@ def check(
         from ussd_engine.widths_table import show  # noqa: PLC0415 - see the module
 
         show(library, sys.stdout)
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write to this file instead of the terminal.", show_default=False),
+    ] = None,
+) -> None:
+    """The JSON Schema of flows and SMS texts, by which editors complete and check."""
+    from ussd_engine.flow.schema import json_schema  # noqa: PLC0415 - see the module
+
+    text = json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        console.fail("schema", f"{output} cannot be written: {error.strerror or error}")
 
 
 @app.command()
@@ -204,12 +238,25 @@ def events(
         console.fail("events", error)
 
 
+def _explain(code: str) -> None:
+    from ussd_engine.flow.diagnostic import did_you_mean  # noqa: PLC0415 - see the module
+    from ussd_engine.flow.rules import EXPLANATIONS  # noqa: PLC0415
+
+    entry = EXPLANATIONS.get(code.upper())
+    if entry is None:
+        hint = did_you_mean(code.upper(), EXPLANATIONS) or "codes look like F201"
+        console.fail("check", f"'{code}' is not the code of a rule; {hint}")
+    typer.echo(entry.text(code.upper()))
+
+
 def _report(diagnostics: Sequence[Diagnostic], form: str, summary: str) -> None:
-    from ussd_engine.flow import diagnostic  # noqa: PLC0415 - see the module
+    from ussd_engine.flow import diagnostic, sarif  # noqa: PLC0415 - see the module
 
     match form:
         case "json":
             typer.echo(diagnostic.as_json(diagnostics))
+        case "sarif":
+            typer.echo(sarif.as_sarif(diagnostics, version("ussd-engine")))
         case "github":
             lines = [diagnostic.as_github(diagnostics), summary]
             typer.echo("\n".join(line for line in lines if line))

@@ -15,6 +15,7 @@ import pytest
 from tests.flow.vocabulary import ACTIONS
 from ussd_engine.flow.diagnostic import InvalidFlows
 from ussd_engine.flow.loader import load
+from ussd_engine.flow.rules import EXPLANATIONS
 
 BROKEN = Path(__file__).parent / "broken"
 CASES = sorted(file.stem for file in BROKEN.glob("*.yaml") if "+" not in file.stem)
@@ -42,12 +43,13 @@ def test_broken_flow_breaks_the_rule_of_its_name(case: str, tmp_path: Path) -> N
     assert case[:4] in codes or case == "seven_mistakes_at_once"
 
 
-def test_every_code_has_a_broken_flow() -> None:
-    """No rule is without a case that shows its words."""
-    written = {
-        code for file in ENGINE.rglob("*.py") for code in re.findall(r'"([FS]\d{3})"', file.read_text())
-    }
+def test_every_code_is_explained_and_has_a_broken_flow() -> None:
+    """No rule is without a case that shows its words, nor without an entry; and no entry is of no rule."""
+    sources = [file for file in ENGINE.rglob("*.py") if file != ENGINE / "rules.py"]
+    written = {code for file in sources for code in re.findall(r'"([FS]\d{3})"', file.read_text())}
+
     assert written == {case[:4] for case in CASES if re.match(r"[FS]\d{3}_", case)}
+    assert written == EXPLANATIONS.keys()
 
 
 def test_many_mistakes_are_told_at_once(tmp_path: Path) -> None:

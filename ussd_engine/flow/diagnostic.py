@@ -29,6 +29,10 @@ class Diagnostic:
         head = f"{self.file}:{self.line}:{self.column}: {self.severity} {self.code} {self.message}"
         return f"{head}\n    hint: {self.hint}" if self.hint else head
 
+    def with_hint(self) -> str:
+        """The message with the hint in one line, for forms that know no hints."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 class InvalidFlows(FlowError):
     """A folder of flows has errors. All of them are in `diagnostics`."""
@@ -50,7 +54,7 @@ def as_github(diagnostics: Iterable[Diagnostic]) -> str:
     """Workflow commands, which GitHub shows beside the line that they name."""
     return "\n".join(
         f"::{d.severity} file={_property(d.file)},line={d.line},col={d.column},title={d.code}::"
-        + _data(f"{d.message} ({d.hint})" if d.hint else d.message)
+        + _data(d.with_hint())
         for d in diagnostics
     )
 

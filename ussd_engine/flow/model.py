@@ -2,7 +2,8 @@
 
 The models say what may be written; whether names and targets exist is for `checks`. Each union is told apart by
 the keys that are there, so that a finding speaks of one form only. Tags hold a space, which no key may: that is
-how `loader` tells a tag in an error's path from a key.
+how `loader` tells a tag in an error's path from a key. The text below a key, and that of a class, is what an
+editor shows to an author: see `schema`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MAX_ITEMS = 90
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 PlainText = Annotated[StrictStr, Field(min_length=1, max_length=MAX_TEXT)]
@@ -51,12 +52,19 @@ Text = Annotated[
 
 
 class When(Model):
+    """A case with a condition."""
+
     when: Expression
+    """The condition, in CEL over the data: "amount > 100"."""
     goto: Name
+    """The state to go on with when the condition holds."""
 
 
 class Else(Model):
+    """The last case, for when no condition holds."""
+
     otherwise: Name = Field(alias="else")
+    """The state to go on with when no case before holds."""
 
 
 Case = Annotated[
@@ -73,62 +81,94 @@ Goto = Annotated[
 
 
 class ItemField(Model):
-    """One value of each item of a list."""
+    """One value of each item of a list. 'max' and 'min' count characters, or bound the value of a number."""
 
     type: FieldType
+    """What it holds."""
     max: StrictInt | None = None
+    """The most characters, or the largest number."""
     min: StrictInt | None = None
+    """The fewest characters, or the smallest number."""
     of: list[StrictStr] | None = None
+    """What a choice may be. Only for 'type: choice'."""
 
 
 class Data(Model):
-    """One declared value. `max` and `min` count characters, or bound the value of a number.
-
-    `max` of a list counts its items, each of which has the fields in `item`.
-    """
+    """One declared value. 'max' and 'min' count characters, or bound the value of a number."""
 
     type: DataType
+    """What it holds, and so what a subscriber may type for it."""
     max: StrictInt | None = None
+    """The most characters, or the largest number."""
     min: StrictInt | None = None
+    """The fewest characters, or the smallest number."""
     of: list[StrictStr] | None = None
+    """What a choice may be. Only for 'type: choice'."""
     secret: StrictBool = False
+    """Sealed when it is stored, never shown and never logged. A PIN always is."""
     default: Scalar | None = None
+    """What it is before anything fills it."""
     region: Annotated[StrictStr, Field(pattern=REGION_PATTERN)] | None = None
+    """The country of numbers that are typed without one, such as KE. Only for 'type: phone'."""
     item: Annotated[dict[Name, ItemField], Field(min_length=1, max_length=20)] | None = None
+    """What each item holds, by name. Only for 'type: list', whose 'max' counts its items."""
 
 
 class Accept(Model):
-    """What an answer must be beyond its type. `when` is CEL over `answer`, the text as it was typed."""
+    """What an answer must be beyond its type. 'when' is CEL over 'answer', the text as it was typed."""
 
     date: Literal["DDMMYYYY", "DDMMYY", "YYYYMMDD", "DD/MM/YYYY", "DD-MM-YYYY"] | None = None
+    """How a date is typed."""
     min_age: Annotated[StrictInt, Field(ge=0, le=150)] | None = None
+    """Full years since the date, at least."""
     max_age: Annotated[StrictInt, Field(ge=0, le=150)] | None = None
+    """Full years since the date, at most."""
     min: StrictInt | None = None
+    """The fewest characters, or the smallest number."""
     max: StrictInt | None = None
+    """The most characters, or the largest number."""
     when: Expression | None = None
+    """A condition in CEL that the answer must meet: "answer != '0000'"."""
 
 
 class Tries(Model):
+    """How often a wrong answer may be given."""
+
     max: Annotated[StrictInt, Field(ge=1, le=20)]
+    """Wrong answers until the session goes on with 'then'."""
     then: Name
+    """The state to go on with after the last try."""
 
 
 class Option(Model):
+    """A line of a menu."""
+
     text: Text
+    """What stands behind the key, in each language."""
     goto: Goto
+    """The state to go on with, or a list of cases."""
     key: Key | None = None
+    """The key that chooses it, in quotes: "0". Without one the options are numbered from 1."""
     when: Expression | None = None
+    """A condition in CEL: the option is shown only where it holds."""
     set: dict[Name, Expression] = Field(default_factory=dict)
+    """Data to fill when it is chosen: the name, and its value in CEL."""
 
 
 Switch = Literal["on", "off"]
 
 
 class MenuState(Model):
+    """Shows a text with options, and waits for a choice."""
+
     menu: Text
+    """The text above the options, in each language."""
     options: Annotated[list[Option], Field(min_length=1, max_length=97)]
+    """What can be chosen, in the order in which it is shown."""
     back: Switch = "on"
+    """'off' takes the key for back away here."""
     home: Switch = "on"
+    """'off' takes the key for home away here."""
 
 
 def keys_of(state: MenuState) -> list[str]:
@@ -138,52 +178,87 @@ def keys_of(state: MenuState) -> list[str]:
 
 
 class AskState(Model):
+    """Shows a text, and waits for an answer that is typed."""
+
     ask: Text
+    """The question, in each language."""
     save: Name
+    """The data that the answer fills."""
     goto: Goto
+    """The state to go on with, or a list of cases."""
     accept: Accept = Field(default_factory=Accept)
+    """What the answer must be beyond its type."""
     wrong: Text | None = None
+    """What is said above the question after a wrong answer, in each language."""
     tries: Tries | None = None
+    """How often a wrong answer may be given; without it there is no limit."""
     back: Switch = "on"
+    """'off' takes the key for back away here."""
     home: Switch = "on"
+    """'off' takes the key for home away here."""
 
 
 class ListState(Model):
-    """The items of the list `of`, numbered, and the fields of the chosen one that are kept."""
+    """Shows the items of a list, numbered and page by page, and waits for a choice."""
 
     list: Text
+    """The text above the items, in each language."""
     of: Name
+    """The data of 'type: list' that is shown."""
     item: Text
+    """How each item is written, in each language; its placeholders are the fields of an item."""
     save: Annotated[dict[Name, Name], Field(min_length=1)]
+    """What is kept of the chosen item: the data to fill, and the name of the field."""
     empty: Name
+    """The state to go on with when the list has no items."""
     goto: Goto
+    """The state to go on with after a choice, or a list of cases."""
     back: Switch = "on"
+    """'off' takes the key for back away here."""
     home: Switch = "on"
+    """'off' takes the key for home away here."""
 
 
 class ActionState(Model):
+    """Runs an action of the engine, and shows nothing."""
+
     action: Annotated[StrictStr, Field(min_length=1, max_length=80)]
+    """The name of the action, such as account.open."""
     inputs: dict[Name, Expression] = Field(default_factory=dict, alias="with")
+    """What the action is given: the name of its input, and a value in CEL."""
     save: dict[Name, Name] = Field(default_factory=dict)
+    """What is kept of its answer: the data to fill, and the name of the output."""
     outcomes: Annotated[dict[Name, Goto], Field(min_length=1)]
+    """Where to go on, for each outcome that the action may have."""
 
 
 class CallState(Model):
+    """Runs another flow and comes back."""
+
     call: Name
+    """The name of the other flow."""
     inputs: dict[Name, Expression] = Field(default_factory=dict, alias="with")
+    """What the other flow is given: the name of its input, and a value in CEL."""
     save: dict[Name, Name] = Field(default_factory=dict)
+    """What is kept of what it gives back: the data to fill, and the name of the output."""
     outcomes: Annotated[dict[Name, Goto], Field(min_length=1)]
+    """Where to go on, for each outcome that the other flow ends with."""
 
 
 class RouteState(Model):
+    """Goes on by conditions, and shows nothing."""
+
     route: Cases
+    """The cases in their order; the first that holds is taken, and the last one is 'else'."""
 
 
 class EndState(Model):
-    """With `outcome`, a called flow returns to its caller; the text is for when it was dialled itself."""
+    """Ends. With 'outcome', a called flow returns to its caller; the text is for when it was dialled itself."""
 
     end: Text | None
+    """The last text, in each language. Empty where a called flow returns without one."""
     outcome: Name | None = None
+    """What the calling flow goes on by."""
 
 
 def _keys(value: Any) -> set[str]:
@@ -212,33 +287,55 @@ State = Annotated[
 
 
 class NavigationKeys(Model):
-    """The keys that the engine owns; `off` takes one away in the whole flow."""
+    """The keys that the engine owns; 'off' takes one away in the whole flow."""
 
     back: Key | Literal["off"] = "0"
+    """The key to the screen before."""
     home: Key | Literal["off"] = "00"
+    """The key to the home state of the flow."""
     more: Key = "98"
+    """The key to the next page of a screen."""
 
 
 class Phrases(Model):
     """The engine's own words, for a flow that wants others or has a language that the engine does not speak."""
 
     back: Text | None = None
+    """Behind the key for back."""
     home: Text | None = None
+    """Behind the key for home."""
     more: Text | None = None
+    """Behind the key for the next page."""
     wrong_choice: Text | None = None
+    """After a key that no option has."""
     wrong_answer: Text | None = None
+    """After a wrong answer, where the state has no 'wrong'."""
     sorry: Text | None = None
+    """When something failed and the session ends."""
 
 
 class Flow(Model):
+    """A menu flow: what a subscriber who dials it sees and types, and what happens then."""
+
     flow: Name
+    """The name of the flow, by which others call it."""
     dial: list[Annotated[StrictStr, Field(pattern=SERVICE_CODE_PATTERN)]] = Field(default_factory=list)
+    """The service codes that start it, in quotes: "*384*100#". Without one it can only be called."""
     languages: Annotated[list[Language], Field(min_length=1, max_length=20)]
+    """The languages of its texts, such as en; the first is the default."""
     start: Name
+    """The state that it begins with."""
     home: Name | None = None
+    """The state that the key for home leads to, if it is not the first one."""
     inputs: list[Name] = Field(default_factory=list)
+    """The data that a calling flow must give."""
     outputs: list[Name] = Field(default_factory=list)
+    """The data that a calling flow may keep."""
     data: dict[Name, Data] = Field(default_factory=dict)
+    """The values that it holds, each with its type."""
     keys: NavigationKeys = Field(default_factory=NavigationKeys)
+    """Other keys for back, home and more."""
     texts: Phrases = Field(default_factory=Phrases)
+    """Other words for what the engine says itself."""
     states: Annotated[dict[Name, State], Field(min_length=1, max_length=20_000)]
+    """The states by name: each is exactly one of menu, ask, list, action, call, route and end."""
