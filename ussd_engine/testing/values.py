@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from ussd_engine.flow.values import LARGEST
+from ussd_engine.flow.vocabulary import ListOf
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+    from ussd_engine.flow.vocabulary import Kind
     from ussd_engine.runtime.program import Declared, Items, Scalar, Value
 
 LETTERS = "abcXYZ ÄñéΩ'-.\u2019жЖع中𐐀"
@@ -26,6 +28,24 @@ def given_back(declared: Declared) -> SearchStrategy[Value]:
         return _scalar(declared)
     item = st.fixed_dictionaries({name: _scalar(field) for name, field in declared.item.items()})
     return st.lists(item, max_size=declared.max).map(_as_items)
+
+
+def given_back_as(kind: Kind, name: str) -> SearchStrategy[Value]:
+    """Any value of a kind, for an output of an action: what is too wide is cut by the flow that keeps it."""
+    if isinstance(kind, ListOf):
+        fields = {field: _of_kind(of, field) for field, of in kind.fields}
+        return st.lists(st.fixed_dictionaries(fields), max_size=30).map(_as_items)
+    return _of_kind(kind, name)
+
+
+def _of_kind(kind: str, name: str) -> SearchStrategy[Scalar]:
+    if kind == "int":
+        return st.integers(0, 10**6)
+    if kind == "bool":
+        return st.booleans()
+    if name == "language":
+        return st.sampled_from(["en", "sw", "fr", "xx"])
+    return st.sampled_from(["1000000017", "", "4"]) if "number" in name else st.text(SIGNS, max_size=60)
 
 
 def _as_items(items: list[dict[str, Scalar]]) -> Items:

@@ -1,0 +1,144 @@
+"""What a subscriber can type on a screen: every way on that it offers, and junk."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from ussd_engine.runtime import route
+from ussd_engine.runtime.program import Ask, List, Menu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hypothesis.strategies import SearchStrategy
+
+    from ussd_engine.runtime.program import Node
+
+JUNK = (
+    "",
+    " ",
+    "*",
+    "#",
+    "**",
+    "1*1",
+    "00000000",
+    "31022001",
+    "x" * 400,
+    "9" * 160,
+    "😀",
+    "مرحبا",
+    "\u202eabc",
+    "a\x00b",
+    "\r\n",
+    "{first_name}",
+    "%s%n",
+    "'; --",
+    "-1",
+    "1e3",
+    "٣",
+)
+"""Empty, blank, the keys of the code itself, very long, emoji, right-to-left, control characters, and what other
+programs would take for their own."""
+NO_ANSWER = "?" * 200
+"""Longer than any network takes: no question accepts it."""
+_FORMATS = {
+    "DDMMYYYY": "%d%m%Y",
+    "DDMMYY": "%d%m%y",
+    "YYYYMMDD": "%Y%m%d",
+    "DD/MM/YYYY": "%d/%m/%Y",
+    "DD-MM-YYYY": "%d-%m-%Y",
+}
+_DAYS_OF_A_YEAR = 365.25
+_LONGEST = 160
+_PATTERN = re.compile(r"matches\(\s*r?(?P<quote>['\"])(?P<pattern>.*?)(?P=quote)\s*\)")
+
+
+def junk() -> SearchStrategy[str]:
+    """Anything at all that a gateway could post."""
+    return st.sampled_from(JUNK) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+def keys(node: Node, value_of: route.ValueOf, items: int) -> tuple[str, ...]:
+    """The keys of the options that a menu shows, or of a list's items; none for a question."""
+    match node:
+        case Menu():
+            return tuple(key for key, _ in route.visible(node, value_of))
+        case List():
+            return tuple(str(number) for number in range(1, items + 1))
+        case _:
+            return ()
+
+
+def accepted(ask: Ask, today: date, value_of: route.ValueOf, more: tuple[str, ...] = ()) -> list[str]:
+    """Answers that the question takes, of all kinds that its type and bounds let in, and those of `more`."""
+    known = [*_candidates(ask, today), *more]
+    return [
+        text for text in dict.fromkeys(known) if route.read_answer(ask, text, today, value_of) is not None
+    ]
+
+
+def _candidates(ask: Ask, today: date) -> Iterator[str]:
+    declared, accept = ask.save, ask.accept
+    least = max((bound for bound in (accept.min, declared.min) if bound is not None), default=0)
+    most = min((bound for bound in (accept.max, declared.max) if bound is not None), default=_LONGEST)
+    match declared.type:
+        case "name":
+            yield from (word[:most].strip() for word in ("Jane", "N'Golo Kante", "Ŵanjikũ", "x" * most))
+        case "text":
+            yield from (word[:most].strip() for word in ("A note", "€uro", "y" * most))
+        case "digits" | "pin":
+            yield from (
+                _digits(width, secret=declared.secret) for width in dict.fromkeys((max(least, 1), most))
+            )
+        case "number":
+            most = min(most, 10**9) if most != _LONGEST else max(least, 999_999)
+            yield from map(str, dict.fromkeys((least, (least + most) // 2, most)))
+        case "choice":
+            yield from declared.of
+        case "phone":
+            yield from ("+254711000002", "0711000003")
+        case "date":
+            yield from _dates(ask, today)
+    for found in _PATTERN.finditer(accept.when.source if accept.when else ""):
+        yield from _matching(found["pattern"])
+
+
+def _digits(width: int, *, secret: bool) -> str:
+    """Secrets are other digits than anything else that is typed, so that one that shows itself is known."""
+    return (("8362957140" if secret else "7294150386") * (width // 10 + 1))[:width]
+
+
+def _dates(ask: Ask, today: date) -> Iterator[str]:
+    form = _FORMATS[ask.accept.date_format or "DDMMYYYY"]
+    least, most = ask.accept.min_age or 0, min(ask.accept.max_age or 100, 100)
+    for age in dict.fromkeys(((least + most) // 2, least + 1, most - 1)):
+        yield (today - timedelta(days=round(age * _DAYS_OF_A_YEAR))).strftime(form)
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """A few texts of a pattern: its classes and repetitions at their least. RE2 and `re` agree on simple ones."""
+    try:
+        parsed = re.compile(pattern)
+    except re.error:
+        return
+    for text in (
+        "1",
+        "12",
+        "123",
+        "1234",
+        "12345",
+        "123456",
+        "A",
+        "AB",
+        "ABC",
+        "A1",
+        "AB12",
+        "ABC123",
+        "A1234567",
+    ):
+        if parsed.search(text):
+            yield text

@@ -1,0 +1,189 @@
+"""Every way through a flow, found by walking it: the scripts that between them take each edge.
+
+The walk is over steps alone, breadth first, so that a script is about as short as can be. What a session holds is
+told apart by where it stands and by the values that conditions are made on: flags, choices, numbers and empty lists.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ussd_engine.errors import IllegalMove
+from ussd_engine.flow.vocabulary import ListOf
+from ussd_engine.runtime.program import Ask, List, Menu, Program
+from ussd_engine.runtime.route import ValueOf
+from ussd_engine.runtime.screen import Screen
+from ussd_engine.runtime.session import Secret, Session
+from ussd_engine.runtime.step import Identity, Input, Outcome, Proceed, Result, Run, begin, step
+from ussd_engine.testing import answers
+from ussd_engine.testing.rig import BEGIN, NETWORK, PHONE, Visits, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ussd_engine.flow.pager import Profile
+    from ussd_engine.flow.vocabulary import ActionSpec
+    from ussd_engine.runtime.program import CompiledFlow, Scalar, Value
+    from ussd_engine.runtime.step import Happening
+
+MAX_SESSIONS = 50_000
+"""Sessions that are looked at. A flow with more ways than that is walked as far as it goes."""
+
+Move = str | Result
+"""What is typed, or what an action gives back."""
+Script = tuple[Move, ...]
+
+
+def explore(
+    program: Program,
+    flow: str,
+    specs: Mapping[str, ActionSpec],
+    profile: Profile,
+    known: Sequence[str] = (),
+) -> tuple[Script, ...]:
+    """From the dial of a flow. `known` are answers that its authors have written, for questions that ask for more."""
+    visits = Visits()
+    explorer = _Explorer(watched(program, visits), specs, profile, tuple(known))
+    tree: list[tuple[int, Move]] = []
+    leading: set[int] = set()
+    seen = set[object]()
+    waiting: deque[tuple[Session, Outcome, int]] = deque([(*explorer.begin(flow), _ROOT)])
+    while waiting and len(seen) < MAX_SESSIONS:
+        session, outcome, at = waiting.popleft()
+        for move in explorer.moves(session, outcome):
+            before = len(visits.edges)
+            try:
+                after, shown = explorer.step(session, move)
+            except IllegalMove:
+                continue  # a value that an action would not give
+            found, key = len(visits.edges) > before, explorer.place(after)
+            if found or (key not in seen and not after.ended):
+                tree.append((at, move))
+            if found:
+                leading.add(len(tree) - 1)
+            if key not in seen and not after.ended:
+                seen.add(key)
+                waiting.append((after, shown, len(tree) - 1))
+    return tuple(_scripts(tree, leading))
+
+
+_ROOT = -1
+
+
+def _scripts(tree: list[tuple[int, Move]], leading: set[int]) -> Iterator[Script]:
+    """The ways to the leaves: a way that a longer one begins with is walked on it."""
+    passed: set[int] = set()
+    for leaf in sorted(leading, reverse=True):  # a longer way has a later number
+        if leaf in passed:
+            continue
+        script: list[Move] = []
+        at = leaf
+        while at != _ROOT:
+            passed.add(at)
+            at, move = tree[at]
+            script.append(move)
+        yield tuple(reversed(script))
+
+
+@dataclass(frozen=True, slots=True)
+class _Explorer:
+    program: Program
+    specs: Mapping[str, ActionSpec]
+    profile: Profile
+    known: tuple[str, ...]
+
+    def begin(self, flow: str) -> tuple[Session, Outcome]:
+        code = next(code for code, name in self.program.dial.items() if name == flow)
+        blank = Session("test", "explored", PHONE, code, NETWORK, "", "", BEGIN.timestamp(), ())
+        session = begin(self.program, flow, blank)
+        return step(self.program, session, Proceed(), BEGIN, self.profile)
+
+    def step(self, session: Session, move: Move) -> tuple[Session, Outcome]:
+        happening: Happening = move if isinstance(move, Result) else Input(move, Identity(0, ""))
+        return step(self.program, session, happening, BEGIN, self.profile)
+
+    def place(self, session: Session) -> object:
+        frames = tuple((frame.flow, frame.state, self._told_apart(frame.data)) for frame in session.frames)
+        node = self.program.flows[session.top.flow].nodes[session.top.state] if session.frames else None
+        tries = session.tries if isinstance(node, Ask) and node.max_tries is not None else 0
+        return (frames, session.language, session.page, tries, bool(session.history), session.away)
+
+    @staticmethod
+    def _told_apart(data: Mapping[str, Value | Secret]) -> tuple[tuple[str, object], ...]:
+        return tuple(
+            (name, bool(value) if isinstance(value, tuple) else value)
+            for name, value in sorted(data.items())
+            if not isinstance(value, (str, Secret))
+        )
+
+    def moves(self, session: Session, outcome: Outcome) -> Iterator[Move]:
+        match outcome:
+            case Run(action=action):
+                yield from self._results(self.specs[action])
+            case Screen():
+                yield from typed(self.program, session, self.known)
+
+    def _results(self, spec: ActionSpec) -> Iterator[Result]:
+        """Each outcome, with outputs at their extremes."""
+        for outcome, outputs in spec.outcomes.items():
+            for variant in (0, 1, 2) if outputs else (0,):
+                yield Result(outcome, {name: _sample(kind, name, variant) for name, kind in outputs.items()})
+
+
+def typed(program: Program, session: Session, known: tuple[str, ...] = ()) -> Iterator[str]:
+    """Everything that does something on the screen where a session stands, and one answer that no question takes."""
+    flow = program.flows[session.top.flow]
+    node = flow.nodes[session.top.state]
+    value_of = reader(flow, session)
+    if isinstance(node, Ask):
+        yield from answers.accepted(node, BEGIN.date(), value_of, known)
+    elif isinstance(node, List):
+        items = session.top.data.get(node.of, ())
+        yield from answers.keys(node, value_of, len(items) if isinstance(items, tuple) else 0)
+    else:
+        yield from answers.keys(node, value_of, 0)
+    yield answers.NO_ANSWER
+    yield flow.more
+    if isinstance(node, (Menu, Ask, List)):
+        yield from (key for key in (node.back, node.home) if key is not None)
+
+
+def reader(flow: CompiledFlow, session: Session) -> ValueOf:
+    """What conditions of a flow read in a session: secrets too, as the runtime lets them."""
+    given: Mapping[str, Value] = {
+        "language": session.language,
+        "today": session.shown_on or BEGIN.date().isoformat(),
+        "session.phone": session.phone_number,
+        "session.network": session.network,
+        "session.service_code": session.service_code,
+    }
+
+    def value_of(name: str) -> Value:
+        if name in given:
+            return given[name]
+        value = session.top.data.get(name, flow.data[name].default)
+        return value.reveal if isinstance(value, Secret) else value
+
+    return value_of
+
+
+def _sample(kind: object, name: str, variant: int) -> Value:
+    if isinstance(kind, ListOf):
+        size = (2, 0, 1)[variant]
+        return tuple(
+            {field: _scalar(of, field, number) for field, of in kind.fields} for number in range(size)
+        )
+    return _scalar(str(kind), name, variant)
+
+
+def _scalar(kind: str, name: str, variant: int) -> Scalar:
+    if kind == "int":
+        return (1, 0, 100)[variant]
+    if kind == "bool":
+        return variant == 0
+    if name == "language":
+        return ("en", "sw", "fr")[variant]
+    return ("1000000017", "", "Sample")[variant]

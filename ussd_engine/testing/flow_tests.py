@@ -1,0 +1,221 @@
+"""A folder of flows under test: every way through it, then walks at random, then what was not visited."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ussd_engine.flow.graph import edges
+from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.step import Result
+from ussd_engine.testing.answers import junk
+from ussd_engine.testing.explore import Script, explore, typed
+from ussd_engine.testing.rig import TTL_S, Rig, Visits
+from ussd_engine.testing.values import given_back_as
+from ussd_engine.testing.walk import RuleBroken, Walk
+
+if TYPE_CHECKING:
+    from ussd_engine.flow.loader import Library
+    from ussd_engine.flow.vocabulary import ActionSpec
+    from ussd_engine.runtime.program import Program
+
+WALKS = 400
+STEPS = 50
+"""Of each walk: about three sessions long."""
+
+
+DEEP = ("1", "2", "3", "0", "00", "9", "98", "Jane", "15011990")
+"""What stands behind a code that is dialled deep."""
+
+
+@dataclass(slots=True)
+class FlowTests:
+    """The flows of a library, and what of them was visited so far. `turns` counts callbacks."""
+
+    library: Library
+    specs: Mapping[str, ActionSpec]
+    region: str
+    program: Program = field(init=False)
+    visits: Visits = field(default_factory=Visits)
+    turns: int = 0
+
+    def __post_init__(self) -> None:
+        self.program = compile_library(self.library, self.specs, self.region)
+
+    @property
+    def dialled(self) -> dict[str, str]:
+        """Each flow that can be dialled, with its first service code."""
+        return {flow: code for code, flow in reversed(list(self.program.dial.items()))}
+
+    # --- every way
+
+    def scripts(self, flow: str) -> tuple[Script, ...]:
+        return explore(self.program, flow, self.specs, self.library.networks["default"])
+
+    def follow(self, flow: str, script: Script) -> None:
+        """Walk a script twice: the same inputs give the same screens. Raises RuleBroken."""
+        first, again = (self._followed(flow, script) for _ in range(2))
+        if [step.screen for step in first.steps] != [step.screen for step in again.steps]:
+            rule_broken = "the same inputs have given other screens"
+            raise RuleBroken(rule_broken, again.transcript(rule_broken))
+
+    def _followed(self, flow: str, script: Script) -> Walk:
+        results = deque(move for move in script if isinstance(move, Result))
+        inputs = [move for move in script if isinstance(move, str)]
+
+        def decide(spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
+            return results.popleft() if results else plainest(spec)
+
+        rig = Rig(self.program, self.specs, self.library.networks, decide, self.visits)
+        try:
+            walk = Walk(rig, self.dialled[flow], "default")
+            for text in inputs:
+                if walk.over:
+                    break
+                walk.type(text)
+            self.turns += walk.turns
+            return walk
+        finally:
+            rig.close()
+
+    # --- walks at random
+
+    def machine(self, flow: str) -> type[RuleBasedStateMachine]:
+        """A Hypothesis state machine of the flow, for `run_state_machine_as_test` or as a `TestCase`."""
+        return type(f"Walk_{flow}", (FlowMachine,), {"tests": self, "flow": flow})
+
+    def walk_at_random(self, flow: str, walks: int = WALKS, seed: int | None = None) -> None:
+        """Raises RuleBroken with the shortest steps that were found to lead there."""
+        run = settings(
+            max_examples=walks,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            derandomize=seed is None,
+            phases=(Phase.generate, Phase.shrink),
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        )
+        run_state_machine_as_test(self.machine(flow), settings=run)
+
+    # --- what was not visited
+
+    def missing(self) -> list[str]:
+        """Each state and edge that a dial can lead to by the flows' own words, and that nothing has visited."""
+        return [name for name in self._all_edges() if not self.visits.edges[name]]
+
+    def _all_edges(self) -> Iterator[str]:
+        for name, flow in self.library.flows.items():
+            for edge in edges(flow):
+                yield f"{name}.{edge.source} {edge.label}"
+
+
+def plainest(spec: ActionSpec) -> Result:
+    """The action's first outcome that gives nothing; where each gives something, its first with nothing in it."""
+    for outcome, outputs in spec.outcomes.items():
+        if not outputs:
+            return Result(outcome)
+    return Result(next(iter(spec.outcomes)))
+
+
+def _nobody(_strategy: Any) -> Any:
+    raise RuntimeError("an action has run before the dial")
+
+
+class FlowMachine(RuleBasedStateMachine):
+    """A subscriber who does anything. `tests` and `flow` are set by a subclass (see `FlowTests.machine`)."""
+
+    tests: FlowTests
+    flow: str
+    walk: Walk
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draw: Callable[[Any], Any] = _nobody
+        self.rig = Rig(
+            self.tests.program, self.tests.specs, self.tests.library.networks, self._decide, self.tests.visits
+        )
+
+    def _decide(self, spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
+        """Any outcome that the action declares, with anything that it may give."""
+        outcome = self.draw(st.sampled_from(list(spec.outcomes)))
+        outputs = {
+            name: self.draw(given_back_as(kind, name)) for name, kind in spec.outcomes[outcome].items()
+        }
+        return Result(outcome, outputs)
+
+    @initialize(data=st.data(), network=st.data())
+    def begin(self, data: st.DataObject, network: st.DataObject) -> None:
+        self.draw = data.draw
+        name = network.draw(st.sampled_from(sorted(self.tests.library.networks)))
+        self.walk = Walk(self.rig, self.tests.dialled[self.flow], name)
+
+    def _on(self) -> bool:
+        return not self.walk.over
+
+    def _input(self, data: st.DataObject) -> str:
+        """Mostly what leads on, sometimes junk."""
+        self.draw = data.draw
+        session = self.rig.session(self.walk.line.session_id)
+        if session is None or data.draw(st.integers(0, 7)) == 0:
+            return data.draw(junk())
+        return data.draw(st.sampled_from(list(typed(self.tests.program, session))))
+
+    @rule(data=st.data())
+    @precondition(_on)
+    def type(self, data: st.DataObject) -> None:
+        self.walk.do("type", self._input(data))
+
+    @rule(data=st.data())
+    @precondition(_on)
+    def type_more(self, data: st.DataObject) -> None:
+        self.walk.do("type", self._input(data))
+
+    @rule(data=st.data(), kind=st.sampled_from(["twice", "crash", "slow", "break", "lose_race"]))
+    @precondition(_on)
+    def type_while(self, data: st.DataObject, kind: Any) -> None:
+        self.walk.do(kind, self._input(data))
+
+    @rule(kind=st.sampled_from(["repeat", "stale"]))
+    @precondition(_on)
+    def again(self, kind: Any) -> None:
+        self.walk.do(kind)
+
+    @rule(data=st.data())
+    def dial(self, data: st.DataObject) -> None:
+        """Also in the middle of a session: the line has dropped."""
+        self.draw = data.draw
+        self.walk.do("dial")
+
+    @rule(data=st.data())
+    def deep_dial(self, data: st.DataObject) -> None:
+        self.draw = data.draw
+        answers = data.draw(st.lists(st.sampled_from(DEEP), min_size=1, max_size=6))
+        self.walk.do("dial", "*".join(answers))
+
+    @rule(data=st.data(), seconds=st.sampled_from([1, 60, round(TTL_S) + 1]))
+    @precondition(_on)
+    def wait(self, data: st.DataObject, seconds: int) -> None:
+        """Where the session has ended meanwhile, the subscriber dials again."""
+        self.draw = data.draw
+        self.walk.do("wait", str(seconds))
+        if seconds > TTL_S:
+            self.walk.do("dial")
+
+    def teardown(self) -> None:
+        if hasattr(self, "walk"):
+            self.tests.turns += self.walk.turns
+        self.rig.close()

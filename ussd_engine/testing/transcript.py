@@ -1,0 +1,172 @@
+"""A transcript: what happens on the air, step by step, and what the subscriber sees. A file that people read.
+
+transcript: A new customer looks and leaves
+dial: "*384*100#"
+network: default
+steps:
+- dial: ""
+actions:
+- subscription.check: {outcome: new_customer}
+screen: |-
+Welcome to Acme Bank
+0. Exit
+- type: "0"
+screen: Thank you for using Acme Bank.
+ends: true
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import yaml
+
+from ussd_engine.errors import FlowError
+from ussd_engine.flow.source import read
+from ussd_engine.runtime.step import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kind = Literal["dial", "type", "repeat", "stale", "twice", "crash", "lose_race", "slow", "break", "wait"]
+"""A dial with the answers behind the code; an input, alone or as two callbacks at once, or with something that goes
+wrong in its turn; a callback again or too late; seconds that pass."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(slots=True)
+class Step:
+    """One thing that happens, and what came of it. `text` is what is typed, or the seconds of `wait`.
+
+    `actions` are those that ran for the first time in it, with what they came back with.
+    """
+
+    kind: Kind
+    text: str = ""
+    actions: list[tuple[str, Result]] = field(default_factory=list)
+    screen: str | None = None
+    ends: bool = False
+
+
+@dataclass(slots=True)
+class Transcript:
+    """`dial` is the service code, `network` a network's code or `default`."""
+
+    name: str
+    dial: str
+    network: str
+    steps: list[Step]
+
+
+class BadTranscript(FlowError):
+    """A file that is no transcript. The message says where and why."""
+
+
+def dumps(transcript: Transcript) -> str:
+    data = {
+        "transcript": transcript.name,
+        "dial": transcript.dial,
+        "network": transcript.network,
+        "steps": [_plain(step) for step in transcript.steps],
+    }
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Screens as blocks, so that they look as on the phone."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    block = (
+        "\n" in text
+        and text.isprintable() is False
+        and all(line == line.rstrip() for line in text.split("\n"))
+    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _plain(step: Step) -> dict[str, Any]:
+    plain: dict[str, Any] = {step.kind: step.text}
+    if step.actions:
+        plain["actions"] = [
+            {name: {"outcome": result.outcome, **({"gives": _values(result)} if result.outputs else {})}}
+            for name, result in step.actions
+        ]
+    if step.screen is not None:
+        plain["screen"] = step.screen
+    if step.ends:
+        plain["ends"] = True
+    return plain
+
+
+def _values(result: Result) -> dict[str, Any]:
+    return {
+        name: [dict(item) for item in value] if isinstance(value, tuple) else value
+        for name, value in result.outputs.items()
+    }
+
+
+def loads(file: Path, shown_as: str | None = None) -> Transcript:
+    """Raises BadTranscript, which names file, line and column."""
+    source = read(file, shown_as)
+    if source.diagnostics:
+        raise BadTranscript("\n".join(finding.text() for finding in source.diagnostics))
+    data = source.data
+
+    def refuse(path: tuple[str | int, ...], why: str) -> BadTranscript:
+        at = source.at(path)
+        return BadTranscript(f"{source.file}:{at.line}:{at.column}: {why}")
+
+    if not isinstance(data, dict) or "transcript" not in data:
+        raise refuse((), "this is no transcript; it begins with 'transcript: what happens'")
+    for key in data:
+        if key not in {"transcript", "dial", "network", "steps"}:
+            raise refuse((key,), f"unknown key '{key}'; known: transcript, dial, network, steps")
+    steps = data.get("steps")
+    if not isinstance(data.get("dial"), str) or not isinstance(steps, list) or not steps:
+        raise refuse((), "a transcript needs 'dial' with a service code, and 'steps'")
+    found = [_step(refuse, ("steps", number), step) for number, step in enumerate(steps)]
+    if found[0].kind != "dial":
+        raise refuse(("steps", 0), "the first step is 'dial'")
+    return Transcript(str(data["transcript"]), data["dial"], str(data.get("network", "default")), found)
+
+
+def _step(refuse: Any, path: tuple[str | int, ...], step: object) -> Step:
+    kinds = [kind for kind in KINDS if isinstance(step, dict) and kind in step]
+    if len(kinds) != 1 or not isinstance(step, dict):
+        raise refuse(path, f"a step has exactly one of: {', '.join(KINDS)}")
+    for key in step.keys() - {*KINDS, "actions", "screen", "ends"}:
+        raise refuse((*path, key), f"unknown key '{key}'; known besides what happens: actions, screen, ends")
+    text = step[kinds[0]]
+    actions = [
+        _action(refuse, (*path, "actions", number), action)
+        for number, action in enumerate(step.get("actions") or [])
+    ]
+    screen = step.get("screen")
+    return Step(
+        kinds[0],
+        "" if text is None else str(text),
+        actions,
+        None if screen is None else str(screen),
+        step.get("ends") is True,
+    )
+
+
+def _action(refuse: Any, path: tuple[str | int, ...], action: object) -> tuple[str, Result]:
+    if not isinstance(action, dict) or len(action) != 1:
+        raise refuse(path, "an action is one 'name: {outcome: ..., gives: {...}}'")
+    ((name, said),) = action.items()
+    if (
+        not isinstance(said, dict)
+        or not isinstance(said.get("outcome"), str)
+        or said.keys() - {"outcome", "gives"}
+    ):
+        raise refuse((*path, name), "an action has an 'outcome', and what it 'gives'")
+    gives = cast("Mapping[str, Any]", said.get("gives") or {})
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in gives.items()}
+    return str(name), Result(said["outcome"], values)
