@@ -7,6 +7,7 @@
     │   └── InvalidSettings      settings_invalid        config.yaml or USSD__* has findings; holds all of them
     ├── FlowError                flow_invalid            a flow folder cannot be used
     │   └── InvalidFlows         flow_invalid            a flow folder has findings; holds all of them
+    ├── BadVisits                visits_invalid          a file of counts of visits cannot be used
     ├── GuardError               expression_invalid      an expression is no CEL, or cannot be computed
     ├── IllegalMove              illegal_move            an edge that the compiled flow does not have
     ├── BadCallback              bad_callback            a gateway's request is no callback at all (HTTP 400)
