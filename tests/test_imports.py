@@ -62,6 +62,7 @@ EVERYTHING = {
     "sms_commands",
     "widths_table",
     "testing",
+    "flow_test_commands",
     "graph_commands",
     "__main__",
     "serving",

@@ -18,6 +18,7 @@ from ussd_engine import console, operations_commands, sms_commands
 from ussd_engine.audit_commands import audit
 from ussd_engine.console import Config
 from ussd_engine.errors import UssdError
+from ussd_engine.flow_test_commands import test_flows
 from ussd_engine.graph_commands import graph
 from ussd_engine.staff_commands import key, operator
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.add_typer(operations_commands.app, name="operations")
 app.add_typer(sms_commands.app, name="sms")
 app.command()(graph)
+app.command("test")(test_flows)
 
 for group in (operator, key, audit):
     app.add_typer(group)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,8 +19,12 @@ from hypothesis.stateful import (
 )
 
 from ussd_engine.flow.graph import edges
+from ussd_engine.flow.loader import load
+from ussd_engine.flow.model import CallState
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.step import Result
+from ussd_engine.services.action_specs import SPECS
+from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import junk
 from ussd_engine.testing.explore import Script, explore, typed
 from ussd_engine.testing.rig import TTL_S, Rig, Visits
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from ussd_engine.flow.vocabulary import ActionSpec
     from ussd_engine.runtime.program import Program
 
-WALKS = 400
 STEPS = 50
 """Of each walk: about three sessions long."""
 
@@ -50,6 +54,7 @@ class FlowTests:
     program: Program = field(init=False)
     visits: Visits = field(default_factory=Visits)
     turns: int = 0
+    _walked: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         self.program = compile_library(self.library, self.specs, self.region)
@@ -96,31 +101,70 @@ class FlowTests:
         """A Hypothesis state machine of the flow, for `run_state_machine_as_test` or as a `TestCase`."""
         return type(f"Walk_{flow}", (FlowMachine,), {"tests": self, "flow": flow})
 
-    def walk_at_random(self, flow: str, walks: int = WALKS, seed: int | None = None) -> None:
-        """Raises RuleBroken with the shortest steps that were found to lead there."""
+    def walk_at_random(
+        self, flow: str, walks: int, number: int | None = None, walked: Callable[[], object] = lambda: None
+    ) -> None:
+        """Raises RuleBroken with the shortest steps that were found to lead there.
+
+        Without a `number` the walks are the same each time. `walked` is called after each.
+        """
+        self._walked = walked
         run = settings(
             max_examples=walks,
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
-            derandomize=seed is None,
+            derandomize=number is None,
             phases=(Phase.generate, Phase.shrink),
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             print_blob=False,
         )
-        run_state_machine_as_test(self.machine(flow), settings=run)
+        machine = self.machine(flow)
+        if number is not None:
+            machine = seed(number)(machine)
+        run_state_machine_as_test(machine, settings=run)
 
     # --- what was not visited
 
     def missing(self) -> list[str]:
-        """Each state and edge that a dial can lead to by the flows' own words, and that nothing has visited."""
-        return [name for name in self._all_edges() if not self.visits.edges[name]]
+        """Each state and edge that nothing has visited."""
+        states, all_edges = self._all()
+        unvisited = [name for name in states if not self.visits.states[name]]
+        return [*unvisited, *(name for name in all_edges if not self.visits.edges[name])]
 
-    def _all_edges(self) -> Iterator[str]:
-        for name, flow in self.library.flows.items():
-            for edge in edges(flow):
-                yield f"{name}.{edge.source} {edge.label}"
+    def counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """States, and edges: visited, and all."""
+        states, all_edges = self._all()
+        return (
+            (sum(self.visits.states[name] > 0 for name in states), len(states)),
+            (sum(self.visits.edges[name] > 0 for name in all_edges), len(all_edges)),
+        )
+
+    def finished(self, walk: Walk) -> None:
+        self.turns += walk.turns
+        self._walked()
+
+    def _all(self) -> tuple[list[str], list[str]]:
+        """What a dial can lead to."""
+        waiting, reached = list(self.dialled), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                states = self.library.flows[name].states.values()
+                waiting.extend(state.call for state in states if isinstance(state, CallState))
+        flows = [flow for name, flow in self.library.flows.items() if name in reached]
+        return (
+            [f"{flow.flow}.{name}" for flow in flows for name in flow.states],
+            [f"{flow.flow}.{edge.source} {edge.label}" for flow in flows for edge in edges(flow)],
+        )
+
+
+def flow_tests_of(folder: Path) -> FlowTests:
+    """The flows of a folder with the engine's own actions and networks. Raises InvalidFlows, FlowError."""
+    usual = Settings()
+    return FlowTests(load(folder, SPECS, networks=usual.screens), SPECS, usual.phone.default_region)
 
 
 def plainest(spec: ActionSpec) -> Result:
@@ -217,5 +261,5 @@ class FlowMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "walk"):
-            self.tests.turns += self.walk.turns
+            self.tests.finished(self.walk)
         self.rig.close()

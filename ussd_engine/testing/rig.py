@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from adapters.sessions.memory import MemorySessionStore
 from ussd_engine.ports import Callback
-from ussd_engine.runtime.program import Program
+from ussd_engine.runtime.program import CompiledFlow, End, Program
 from ussd_engine.runtime.session import Session, loads
 from ussd_engine.runtime.step import Result
 from ussd_engine.runtime.table import Table
@@ -74,7 +74,8 @@ class Store(MemorySessionStore):
         return await super().load(key)
 
     def everything(self) -> Mapping[str, bytes]:
-        return {key: value for key, (value, _) in self._entries.items()}
+        """All that lives."""
+        return {key: value for key in self._entries if (value := self._live(key)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,35 +143,35 @@ class ScriptedActions:
 
 @dataclass(slots=True)
 class Visits:
-    """How often each state was come to, and each edge taken: "flow.state", and "flow.state label"."""
+    """How often each edge was taken, and each state gone on from, or come to if it is an end.
+
+    Names are "flow.state" and "flow.state label", as in `flow.graph`.
+    """
 
     states: Counter[str] = field(default_factory=Counter)
     edges: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: Visits) -> None:
-        self.states.update(other.states)
-        self.edges.update(other.edges)
 
 
 class WatchedTable:
     """The table of a flow, which counts the moves."""
 
-    def __init__(self, table: Table, visits: Visits) -> None:
-        self._table = table
+    def __init__(self, flow: CompiledFlow, visits: Visits) -> None:
+        self._flow = flow
         self._visits = visits
 
     def move(self, state: str, label: str) -> str:
-        target = self._table.move(state, label)
-        flow = self._table.flow
-        self._visits.edges[f"{flow}.{state} {label}"] += 1
-        self._visits.states[f"{flow}.{target}"] += 1
+        target = self._flow.table.move(state, label)
+        self._visits.edges[f"{self._flow.name}.{state} {label}"] += 1
+        self._visits.states[f"{self._flow.name}.{state}"] += 1
+        if isinstance(self._flow.nodes[target], End):
+            self._visits.states[f"{self._flow.name}.{target}"] += 1
         return target
 
 
 def watched(program: Program, visits: Visits) -> Program:
-    """The same program, whose moves are counted. Starts of flows count as soon as anything moves on from them."""
+    """The same program, whose moves are counted."""
     flows = {
-        name: replace(flow, table=cast("Table", WatchedTable(flow.table, visits)))
+        name: replace(flow, table=cast("Table", WatchedTable(flow, visits)))
         for name, flow in program.flows.items()
     }
     return replace(program, flows=flows, pages={})

@@ -151,16 +151,21 @@ class Walk:
         self._since_action.add(self.shown.label)
 
     def _again(self, step: Step, callback: Callback) -> None:
-        """A callback that was answered before."""
+        """A callback that was answered before: the same answer, and nothing moves. Not where the session is gone."""
         before, stored = len(self.rig.actions.ran), self.rig.store.everything()
+        known = (
+            f"test:{callback.session_id}" in stored and self.shown is not None and self.shown.label != SORRY
+        )
         self.steps.append(step)
         answer = next(one for one in self.rig.send(callback) if isinstance(one, Screen))
         self.turns += 1
         step.screen, step.ends = answer.text, answer.end
-        self._hold(len(self.rig.actions.ran) == before, f"a {step.kind} callback has run an action")
-        if self.shown is not None and self.shown.label != SORRY:
+        step.actions = [(one.action, one.result) for one in self.rig.actions.ran[before:]]
+        if known:
+            self._hold(not step.actions, f"a {step.kind} callback has run an action")
             self._hold(answer == self.shown, f"a {step.kind} callback got another answer than before")
             self._hold(self.rig.store.everything() == stored, f"a {step.kind} callback has moved the session")
+        self.shown = answer
 
     def _session(self) -> Session | None:
         session = self.rig.session(self.line.session_id)
@@ -215,12 +220,13 @@ class Walk:
         return key is not None and text.strip() == key and (session.page > 0 or bool(session.history))
 
     def _check_actions(self, ran: list[Ran]) -> None:
-        """An effect belongs to the input that led to it: to no other, and to no other session."""
+        """An effect belongs to the input that led to it: a later one meets it only where the session was lost."""
         here = (self.line.session_id, "*".join(self.line.inputs))
         for one in ran:
             if one.effect:
                 begun = self._begun_by.setdefault(one.workflow_id, here)
-                self._hold(begun == here, f"{one.action} of another input has been taken up again")
+                same = begun[0] == here[0] and here[1].startswith(begun[1])
+                self._hold(same, f"{one.action} of another input has been taken up again")
 
     def _remember_secret(self, session: Session | None, text: str) -> None:
         if session is None:

@@ -1,0 +1,144 @@
+"""Rules of `ussd test` and of the pytest plugin: every way is walked, and an engine that is bad is caught."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ussd_engine.flow.loader import load
+from ussd_engine.runtime import step
+from ussd_engine.runtime.program import Action
+from ussd_engine.runtime.session import Mark
+from ussd_engine.services.action_specs import SPECS
+from ussd_engine.services.callbacks import Callbacks
+from ussd_engine.testing.flow_tests import FlowTests
+from ussd_engine.testing.transcript import dumps, loads
+from ussd_engine.testing.walk import RuleBroken
+
+SHIPPED = Path(__file__).parents[2] / "flows"
+DEFAULT_BUDGET = 600
+"""Walks of `ussd test` that nobody has told how many."""
+
+
+@pytest.fixture
+def tests() -> FlowTests:
+    return FlowTests(load(SHIPPED, SPECS), SPECS, "KE")
+
+
+def test_every_edge_of_the_shipped_flows_is_walked(tests: FlowTests) -> None:
+    """The ways that are found lead over every state and edge, and hold every rule, twice alike."""
+    assert len(tests.missing()) > 50
+    for script in tests.scripts("onboarding"):
+        tests.follow("onboarding", script)
+    assert tests.missing() == []
+    (states, all_states), (edges, all_edges) = tests.counts()
+    assert (states, edges) == (all_states, all_edges)
+
+
+def test_random_walks_hold_every_rule(tests: FlowTests) -> None:
+    """A sample of what `ussd test` does in full."""
+    tests.walk_at_random("onboarding", 40)
+    assert tests.turns > 1000
+
+
+def always_new(self: Callbacks, turn: Any, session: Any) -> list[tuple[str, str]]:
+    """An engine that takes every callback for a new input."""
+    transcript = turn.callback.transcript
+    return [] if session.ended or not transcript else [(transcript.rpartition("*")[2], transcript)]
+
+
+def back_into_the_action(original: Any) -> Any:
+    """An engine that remembers an action as if it were a screen: back runs it again."""
+
+    def conclude(self: Any, outcome: str, outputs: Any) -> None:
+        here = Mark(len(self.frames), self.top.state)
+        assert isinstance(self.node, Action)
+        original(self, outcome, outputs)
+        self.history.append(here)
+
+    return conclude
+
+
+@pytest.mark.parametrize(
+    ("patched", "name", "how", "rules"),
+    [
+        (Callbacks, "_news", lambda _: always_new, ("repeat callback", "stale callback", "came at once")),
+        (step._Turn, "conclude", back_into_the_action, ("back has run an action",)),
+        (step, "paginate", lambda _: lambda lines, *_: ("\n".join(lines),), ("a page of",)),
+    ],
+    ids=["dedupe-off", "back-repeats-an-action", "page-budget-ignored"],
+)
+def test_bad_engine_is_caught(
+    tests: FlowTests,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    patched: Any,
+    name: str,
+    how: Any,
+    rules: Any,
+) -> None:
+    """Each within the walks that are made when nobody says how many; what it prints leads there again."""
+    networks = {"narrow": replace(tests.library.networks["default"], page_septets=60)}
+    narrow = replace(tests.library, networks={**tests.library.networks, **networks})
+    bad = FlowTests(narrow, SPECS, "KE")
+    monkeypatch.setattr(patched, name, how(getattr(patched, name)))
+    with pytest.raises(RuleBroken) as caught:
+        bad.walk_at_random("onboarding", DEFAULT_BUDGET)
+    assert any(rule in caught.value.rule for rule in rules), caught.value.rule
+    assert len(caught.value.transcript.steps) <= 12
+    file = tmp_path / "found.yaml"
+    file.write_text(dumps(caught.value.transcript))
+    assert loads(file) == caught.value.transcript
+
+
+def test_dead_end_that_only_shows_when_it_runs(tmp_path: Path) -> None:
+    """A menu whose options are all hidden is found: the checker sees a way on, the subscriber none."""
+    (tmp_path / "sample.yaml").write_text(
+        """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: hello
+states:
+  hello:
+    menu: Hello
+    back: off
+    home: off
+    options:
+      - {text: Leave, goto: bye, when: "session.network == 'nowhere'"}
+  bye: {end: Bye}
+"""
+    )
+    with pytest.raises(RuleBroken, match=r"sample\.hello is a dead end"):
+        FlowTests(load(tmp_path, SPECS), SPECS, "KE").walk_at_random("sample", 5)
+
+
+def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_plugin_collects_flows_without_a_line_of_python(tmp_path: Path) -> None:
+    """`pytest --ussd-flows DIR` tests each flow that is dialled, every way and at random."""
+    shutil.copytree(SHIPPED, tmp_path / "flows")
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "3", "-v")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "every-way PASSED" in run.stdout
+    assert "at-random PASSED" in run.stdout
+
+
+def test_plugin_tells_what_is_wrong_with_flows(tmp_path: Path) -> None:
+    """Flows with errors are told as `ussd check` tells them, before anything runs."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "sample.yaml").write_text(
+        "flow: sample\nlanguages: [en]\nstart: hi\nstates: {bye: {end: Bye}}\n"
+    )
+    run = run_pytest(tmp_path, "--ussd-flows", "flows")
+    assert run.returncode == 4
+    assert "sample.yaml:3:8: error F201" in run.stdout + run.stderr

@@ -1,0 +1,126 @@
+"""`ussd test`: the flows of a folder, walked every way and at random."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ussd_engine import console
+from ussd_engine.console import Config
+from ussd_engine.errors import FlowError, UssdError
+
+if TYPE_CHECKING:
+    from ussd_engine.testing.flow_tests import FlowTests
+    from ussd_engine.testing.walk import RuleBroken
+
+DEFAULT_WALKS = 600
+"""Some 24,000 callbacks for each flow that is dialled: about half a minute."""
+
+
+def test_flows(
+    path: Annotated[Path, typer.Argument(help="The folder of flows.", show_default=True)] = Path("flows"),
+    walks: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Walks at random through each flow that can be dialled.")
+    ] = DEFAULT_WALKS,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Other walks for another seed. Without it they are the same each time.", show_default=False
+        ),
+    ] = None,
+    visits: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write how often each state and edge was visited, for 'ussd graph --visits'.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Walk the flows every way and at random, and see that nothing breaks a rule on any turn.
+
+    Whatever is typed, dropped, repeated or late, and whatever an action gives back: every answer is a page that fits,
+    nothing is a dead end, an action runs once for its input, back repeats none, and no secret shows itself.
+
+    Exit status: 0 all held, 1 something broke a rule or was never visited, 2 could not run.
+    """
+    from ussd_engine.flow.diagnostic import InvalidFlows  # noqa: PLC0415 - see cli.py
+
+    try:
+        tests = _flow_tests(path, config)
+        held = _run(tests, walks, seed)
+    except InvalidFlows as error:
+        typer.echo(str(error))
+        raise typer.Exit(console.FINDINGS) from None
+    except UssdError as error:
+        console.fail("test", error)
+    if visits is not None:
+        _write(tests, visits)
+    if not held:
+        raise typer.Exit(console.FINDINGS)
+
+
+def _flow_tests(path: Path, config: Path | None) -> FlowTests:
+    from ussd_engine.flow.loader import load  # noqa: PLC0415 - see cli.py
+    from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
+
+    try:
+        from ussd_engine.testing.flow_tests import FlowTests  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise FlowError(
+            f"'{error.name}' is not installed, which tests of flows need: pip install hypothesis"
+        ) from None
+    settings = console.read_settings(config)
+    library = load(path, SPECS, networks=settings.screens)
+    return FlowTests(library, SPECS, settings.phone.default_region)
+
+
+def _run(tests: FlowTests, walks: int, seed: int | None) -> bool:
+    from rich.console import Console  # noqa: PLC0415 - see cli.py
+    from rich.progress import Progress  # noqa: PLC0415
+
+    from ussd_engine.testing.walk import RuleBroken  # noqa: PLC0415
+
+    out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    held = True
+    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
+        for flow in tests.dialled:
+            try:
+                scripts = tests.scripts(flow)
+                for script in progress.track(scripts, description=f"{flow}: every way"):
+                    tests.follow(flow, script)
+                task = progress.add_task(f"{flow}: at random", total=walks)
+                tests.walk_at_random(flow, walks, seed, partial(progress.advance, task))
+            except RuleBroken as broken:
+                held = False
+                _tell(flow, broken)
+    missing = tests.missing() if held else []
+    states, edges = tests.counts()
+    out.print(
+        f"{len(tests.dialled)} dialled, {tests.turns:,} turns; visited {states[0]} of {states[1]} states"
+        f" and {edges[0]} of {edges[1]} edges"
+    )
+    for name in missing:
+        out.print(f"never visited: {name}", markup=False)
+    return held and not missing
+
+
+def _tell(flow: str, broken: RuleBroken) -> None:
+    from ussd_engine.testing.transcript import dumps  # noqa: PLC0415 - see cli.py
+
+    steps = dumps(broken.transcript)
+    typer.echo(f"{flow}: {broken.rule}\n\n# save this, and see it with: ussd play --replay FILE\n{steps}")
+
+
+def _write(tests: FlowTests, file: Path) -> None:
+    import json  # noqa: PLC0415 - see cli.py
+
+    counts = {"states": dict(tests.visits.states), "edges": dict(tests.visits.edges)}
+    try:
+        file.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as error:
+        console.fail("test", f"{file} cannot be written: {error.strerror or error}")
