@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "charset": set(),
     "owner_file": set(),
     "listening": {"errors"},
+    "signals": set(),
     "logs": {"errors"},
     "sealing": {"errors", "owner_file"},
     "flow": {"errors", "phone", "charset"},
@@ -62,6 +63,7 @@ EVERYTHING = {
     "__main__",
     "serving",
     "supervisor",
+    "reloading",
     "play",
     "following",
 }

@@ -76,10 +76,18 @@ def serve(
             min=1, max=64, help="Run this many processes instead of server.workers.", show_default=False
         ),
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload", help="Serve what the folder of flows holds, and publish what is saved there."
+        ),
+    ] = False,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
     Brings the database up to date first. What is under way when the end comes is answered before it ends.
+    Without --reload it serves what was published last, or its folder of flows while nobody has published any.
+    SIGHUP publishes the folder once.
     """
     try:
         settings = console.read_settings(config)
@@ -95,7 +103,8 @@ def serve(
         else:
             from ussd_engine.supervisor import supervise as run  # noqa: PLC0415
 
-        console.run(run(settings.model_copy(update={"server": server}), sys.stdout, config))
+        settings = settings.model_copy(update={"server": server})
+        console.run(run(settings, sys.stdout, config, reload=reload))
     except UssdError as error:
         console.fail("serve", error)
 
