@@ -59,6 +59,7 @@ EVERYTHING = {
     "staff_commands",
     "audit_commands",
     "operations_commands",
+    "flow_commands",
     "sms_commands",
     "__main__",
     "serving",

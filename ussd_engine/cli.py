@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ussd_engine import console, operations_commands, sms_commands
+from ussd_engine import console, flow_commands, operations_commands, sms_commands
 from ussd_engine.audit_commands import audit
 from ussd_engine.console import Config
 from ussd_engine.errors import FlowError, UssdError
@@ -203,6 +203,10 @@ def events(
         raise typer.Exit from None
     except UssdError as error:
         console.fail("events", error)
+
+
+for command in (flow_commands.publish, flow_commands.revisions, flow_commands.rollback):
+    app.command()(command)
 
 
 def _report(diagnostics: Sequence[Diagnostic], form: str, summary: str) -> None:

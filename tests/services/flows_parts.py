@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from adapters.sessions.memory import MemorySessionStore
 from tests.services.parts import KEYS, WallClock
-from ussd_engine.platform import revisions
+from ussd_engine.platform import overrides, revisions
 from ussd_engine.platform.staff import Act
 from ussd_engine.ports import Callback
 from ussd_engine.runtime.compiler import compile_library
@@ -18,6 +18,8 @@ from ussd_engine.services.publishing import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from sqlalchemy import Connection
 
     from ussd_engine.flow.loader import Library
     from ussd_engine.platform.database import Database
@@ -38,6 +40,23 @@ async def publish(database: Database, library: Library, how: How = "published") 
     act = Act("console:ann", "request-1", WallClock().now())
     await database.write(lambda c: revisions.publish(c, KEYS, revision, how, act))
     return revision.id
+
+
+async def put(database: Database, key: str, language: str, text: str | None) -> None:
+    """As an approval does; no worker is told."""
+    await database.write(lambda c: overrides.save(c, key, language, text, WallClock().now()))
+
+
+class CountedReads:
+    """A database, and how often it was read."""
+
+    def __init__(self, real: Database) -> None:
+        self.real = real
+        self.reads = 0
+
+    async def read(self, work: Callable[[Connection], object]) -> object:
+        self.reads += 1
+        return await self.real.read(work)
 
 
 async def live_over(database: Database, store: SessionStore | None = None) -> Live:

@@ -12,10 +12,9 @@ from structlog.testing import capture_logs
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from tests.flow.vocabulary import ACTIONS
-from tests.services.flows_parts import live_over, phone_at, publish
+from tests.services.flows_parts import CountedReads, live_over, phone_at, publish, put
 from tests.services.parts import KEYS, WallClock, eventually
 from ussd_engine.flow.loader import Library, load
-from ussd_engine.platform import overrides
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.services.action_specs import SPECS
@@ -23,9 +22,7 @@ from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.translations import Translations, UnknownFlow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from sqlalchemy import Connection
+    from collections.abc import AsyncIterator
 
     from ussd_engine.ports import SessionStore
 
@@ -78,10 +75,6 @@ async def database(url: str) -> AsyncIterator[Database]:
     opened = Database(url)
     yield opened
     await opened.close()
-
-
-async def put(database: Database, key: str, language: str, text: str | None) -> None:
-    await database.write(lambda c: overrides.save(c, key, language, text, WallClock().now()))
 
 
 @pytest.fixture
@@ -324,15 +317,3 @@ async def test_database_that_is_away_leaves_the_texts_as_they_are(
     await store.set_mark(b"another")
     await database.write(lambda c: c.exec_driver_sql("ALTER TABLE translation_overrides RENAME TO away"))
     assert "Mji gani" in (await phone("1")).text
-
-
-class CountedReads:
-    """The database, and how often it was read."""
-
-    def __init__(self, real: Database) -> None:
-        self.real = real
-        self.reads = 0
-
-    async def read(self, work: Callable[[Connection], object]) -> object:
-        self.reads += 1
-        return await self.real.read(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from ussd_engine.errors import FlowError
 from ussd_engine.flow.loader import Library
 from ussd_engine.flow.model import Flow
 from ussd_engine.flow.sms_templates import SmsTemplates
@@ -22,12 +23,15 @@ def dumps(library: Library) -> bytes:
 
 
 def loads(raw: str | bytes) -> Library:
-    """What `dumps` wrote, also in an older version of the engine. Raises ValueError when it cannot be read.
+    """What `dumps` wrote, also in an older version of the engine. Raises FlowError when it cannot be read.
 
     The sources have no positions: findings of such a library say what, but not where.
     """
-    data = orjson.loads(raw)
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"stored flows have schema {data['schema']!r}; this engine reads schema {SCHEMA}")
-    flows = {name: Flow.model_validate(flow) for name, flow in data["flows"].items()}
-    return Library(flows, {name: Source(name) for name in flows}, SmsTemplates(data["sms"]))
+    try:
+        data = orjson.loads(raw)
+        if data["schema"] != SCHEMA:
+            raise FlowError(f"stored flows have schema {data['schema']!r}; this engine reads schema {SCHEMA}")
+        flows = {name: Flow.model_validate(flow) for name, flow in data["flows"].items()}
+        return Library(flows, {name: Source(name) for name in flows}, SmsTemplates(data["sms"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise FlowError("stored flows are not of the form that this version of the engine reads") from error
