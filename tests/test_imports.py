@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "charset": set(),
     "owner_file": set(),
     "listening": {"errors"},
+    "signals": set(),
     "logs": {"errors"},
     "sealing": {"errors", "owner_file"},
     "flow": {"errors", "phone", "charset"},
@@ -59,6 +60,7 @@ EVERYTHING = {
     "staff_commands",
     "audit_commands",
     "operations_commands",
+    "flow_commands",
     "sms_commands",
     "widths_table",
     "testing",
@@ -67,6 +69,7 @@ EVERYTHING = {
     "__main__",
     "serving",
     "supervisor",
+    "reloading",
     "play",
     "following",
 }

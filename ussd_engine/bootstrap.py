@@ -30,15 +30,18 @@ from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.africastalking import AfricasTalkingSms, parse_report
 from adapters.sms.console import ConsoleSms
 from ussd_engine.errors import SettingsError
-from ussd_engine.flow.loader import Library, load
+from ussd_engine.flow.loader import Library
+from ussd_engine.platform import revisions
 from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.reference import ensure_reference_data
+from ussd_engine.platform.staff import Act
 from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
-from ussd_engine.services import admission, profile
+from ussd_engine.sealing import KeyRing
+from ussd_engine.services import admission, profile, publishing
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
@@ -50,6 +53,7 @@ from ussd_engine.services.callbacks import Callbacks, Network
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
+from ussd_engine.services.live import LOOK_EVERY_S, Live, announce
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
@@ -57,9 +61,10 @@ from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
+from ussd_engine.services.publishing import ACTOR, Checked, Folder
 from ussd_engine.services.recovery import Recovery
 from ussd_engine.services.subscription import Subscriptions
-from ussd_engine.services.translations import LOOK_EVERY_S, Translations
+from ussd_engine.services.translations import Translations
 from ussd_engine.services.translations import kinds as overridden
 from ussd_engine.services.workers import BEAT_S, Workers
 from ussd_engine.services.workflows import Workflows
@@ -80,6 +85,8 @@ SMS_RETRY = Backoff(first_delay_s=2.0, factor=2.0, max_delay_s=600.0, give_up_af
 """For a message that the sender did not take: a day, after which the news is stale."""
 
 Sessions = Literal["configured", "memory"]
+TakeUp = Literal["unless_published", "always", "never"]
+"""Whether the folder of flows becomes the current revision at the start. `never` serves what is current already."""
 
 
 class SystemClock:
@@ -97,7 +104,8 @@ class Engine:
     """What the commands need of all that runs. `api_key_file` is set when the engine made the key itself."""
 
     settings: Settings
-    program: Program
+    live: Live
+    folder: Folder
     callbacks: Callbacks
     gateways: Mapping[str, Gateway]
     sms: SmsSender
@@ -106,12 +114,11 @@ class Engine:
     app: web.Application
 
 
-def load_flows(settings: Settings) -> tuple[Library, Program]:
-    """The shipped or configured flows, compiled. Raises InvalidFlows with every finding."""
+def check_flows(settings: Settings) -> Checked:
+    """The shipped or configured flows. Raises InvalidFlows with every finding."""
     folder = settings.flows.dir
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    library = load(folder, SPECS, str(shown), settings.screens)
-    return library, _compiled(library, settings)
+    return publishing.check(folder, str(shown), settings.phone.default_region, settings.screens)
 
 
 def _compiled(library: Library, settings: Settings) -> Program:
@@ -119,9 +126,10 @@ def _compiled(library: Library, settings: Settings) -> Program:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, sessions: Sessions = "configured") -> AsyncIterator[Engine]:
+async def running(
+    settings: Settings, *, sessions: Sessions = "configured", flows: TakeUp = "unless_published"
+) -> AsyncIterator[Engine]:
     """Start everything, and stop it at the end of the block."""
-    library, program = load_flows(settings)
     data_dir = settings.data_dir
     keys, clock = prepare(settings), SystemClock()
     async with AsyncExitStack() as stack:
@@ -131,10 +139,11 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         database = await stack.enter_async_context(open_database(settings, keys))
         await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
-        translations = Translations(
-            library, program, lambda changed: _compiled(changed, settings), database, store
-        )
-        await translations.look()
+        await _take_up(flows, settings, database, store, keys, clock)
+        live = Live(database, store, lambda library: _compiled(library, settings), settings.screens)
+        stack.push_async_callback(live.close)
+        await live.open()
+        translations = Translations(live)
         workflows = Workflows(
             _workflows_url(settings),
             keys,
@@ -147,7 +156,9 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         bank, sms = _bank(settings, clock), _sms(settings, clock, echo)
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
-        notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
+        notifications = Notifications(
+            database, keys, clock, workflows, sms, events, lambda: live.current.library.sms, SMS_RETRY
+        )
         operations = Operations(database, keys, clock, workflows, notifications)
         approvals = Approvals(
             database,
@@ -156,7 +167,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             workflows,
             notifications,
             frozenset(settings.approvals.automatic),
-            {**admission.kinds(keys), **profile.kinds(), **overridden(translations.announce)},
+            {**admission.kinds(keys), **profile.kinds(), **overridden(live.announce)},
         )
         directory = Directory(keys, settings.identities.resolve_phone_by)
         admissions = Admission(keys, approvals)
@@ -198,12 +209,12 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                 }
             )
         )
-        await stack.enter_async_context(maintained({"texts": translations.look}, LOOK_EVERY_S))
+        await stack.enter_async_context(maintained({"flows": live.look}, LOOK_EVERY_S))
         # apart, so that no work that is taken over holds up a sign of life
         await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
         await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))
         callbacks = Callbacks(
-            texts=translations,
+            programs=live,
             store=store,
             actions=Actions(subscriptions, accounts, profiles, workflows),
             keys=keys,
@@ -231,7 +242,6 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         api = Api(
             callers=callers,
             region=settings.phone.default_region,
-            languages=translations.languages,
             max_body_bytes=settings.api.max_body_bytes,
             answer_deadline_s=settings.api.answer_deadline_s,
             clock=clock,
@@ -253,7 +263,8 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         yield Engine(
             settings=settings,
-            program=program,
+            live=live,
+            folder=Folder(lambda: check_flows(settings), database, keys, clock, live),
             callbacks=callbacks,
             gateways=gateways,
             sms=sms,
@@ -261,6 +272,19 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             api_key_file=api_key_file,
             app=app,
         )
+
+
+async def _take_up(
+    flows: TakeUp, settings: Settings, database: Database, store: SessionStore, keys: KeyRing, clock: Clock
+) -> None:
+    """A folder that is not wanted is not read: it may hold anything."""
+    if flows == "never" or (flows == "unless_published" and await database.read(revisions.decided)):
+        return
+    revision = check_flows(settings).revision
+    act = Act(ACTOR, "start", clock.now())
+    over = flows == "always"
+    if await database.write(lambda c: publishing.take_up(c, keys, revision, act, over_a_decision=over)):
+        await announce(store)
 
 
 async def _stores(

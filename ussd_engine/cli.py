@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ussd_engine import console, operations_commands, sms_commands
+from ussd_engine import console, flow_commands, operations_commands, sms_commands
 from ussd_engine.audit_commands import audit
 from ussd_engine.console import Config
 from ussd_engine.errors import UssdError
@@ -81,10 +81,18 @@ def serve(
             min=1, max=64, help="Run this many processes instead of server.workers.", show_default=False
         ),
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload", help="Serve what the folder of flows holds, and publish what is saved there."
+        ),
+    ] = False,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
     Brings the database up to date first. What is under way when the end comes is answered before it ends.
+    Without --reload it serves what was published last, or its folder of flows while nobody has published any.
+    SIGHUP publishes the folder once.
     """
     try:
         settings = console.read_settings(config)
@@ -100,7 +108,8 @@ def serve(
         else:
             from ussd_engine.supervisor import supervise as run  # noqa: PLC0415
 
-        console.run(run(settings.model_copy(update={"server": server}), sys.stdout, config))
+        settings = settings.model_copy(update={"server": server})
+        console.run(run(settings, sys.stdout, config, reload=reload))
     except UssdError as error:
         console.fail("serve", error)
 
@@ -240,6 +249,10 @@ def events(
         raise typer.Exit from None
     except UssdError as error:
         console.fail("events", error)
+
+
+for command in (flow_commands.publish, flow_commands.revisions, flow_commands.rollback):
+    app.command()(command)
 
 
 def _explain(code: str) -> None:

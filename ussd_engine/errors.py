@@ -36,7 +36,8 @@
         ├── NotAllowed           not_allowed
         ├── IdempotencyKeyReused idempotency_key_reused
         ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
-        ├── UnknownName          unknown_name            no operator, or no key, of this name
+        ├── UnknownName          unknown_name            no operator, key or revision of this name
+        ├── NothingToRollBack    nothing_to_roll_back    no earlier revision of the flows, or it is current
         ├── UnknownFlow          unknown_flow
         ├── TextRefused          text_refused
         ├── ChangeNotFound       change_not_found

@@ -31,8 +31,8 @@ class Clock(Protocol):
 class SessionStore(Protocol):
     """One opaque value per key, replaced by compare-and-set, forgotten after its time to live.
 
-    Each method is one round trip. Raises StoreUnavailable when the store does not answer in time; a save that
-    raised may still have happened, so the caller loads again.
+    Each method but `each` is one round trip. Raises StoreUnavailable when the store does not answer in time; a save
+    that raised may still have happened, so the caller loads again.
     """
 
     mark: bytes | None
@@ -49,6 +49,12 @@ class SessionStore(Protocol):
 
         True when stored, and the key then lives `ttl_ms` from now; False, with nothing changed, when another
         writer was first. Values carry a version of their own, so equal bytes are the same state.
+        """
+
+    def each(self) -> AsyncGenerator[bytes, None]:
+        """Every stored value, a few hundred in a round trip, so that nobody waits long for the store meanwhile.
+
+        What comes or goes in that time may be left out. Nothing is given twice.
         """
 
     async def ping(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import shlex
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, TextIO
@@ -18,9 +18,11 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from ussd_engine import logs
-from ussd_engine.bootstrap import Engine, running
+from ussd_engine.bootstrap import Engine, TakeUp, running
 from ussd_engine.errors import DatabaseUnavailable, SettingsError
 from ussd_engine.listening import bound, cannot_listen
+from ussd_engine.reloading import reloading
+from ussd_engine.signals import Signals
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.app import runner
 
@@ -35,36 +37,43 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown to a p
 """An address that means all of them, to one that can be typed."""
 
 
-async def serve(settings: Settings, out: TextIO, config: Path | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """What a process has to do with the folder of flows: at its start, and whether it publishes what is saved there."""
+
+    take_up: TakeUp
+    watch: bool
+
+
+async def serve(settings: Settings, out: TextIO, config: Path | None, *, reload: bool) -> None:
     """Run until SIGINT or SIGTERM. Raises UssdError, with what to do, when the service cannot start."""
-    stop = stopped_by_signals()
+    signals = Signals.heard()
+    flows = Flows("always" if reload else "unless_published", watch=reload)
     with bound(settings.server.host, settings.server.port) as sockets:
-        await serve_on(sockets, settings, config, stop, lambda text: print(text, file=out, flush=True))
-
-
-def stopped_by_signals() -> asyncio.Event:
-    """Set by SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+        await serve_on(
+            sockets, settings, config, signals, flows, lambda text: print(text, file=out, flush=True)
+        )
 
 
 async def serve_on(
     sockets: Sequence[socket],
     settings: Settings,
     config: Path | None,
-    stop: asyncio.Event,
+    signals: Signals,
+    flows: Flows,
     tell: Callable[[str], object],
 ) -> None:
-    """Run on sockets that are bound until `stop` is set. `tell` gets the words of welcome once the service answers.
+    """Run on sockets that are bound until told to stop. `tell` gets the words of welcome once the service answers.
 
     Raises UssdError, with what to do, when the service cannot start.
     """
     logs.configure(settings.logging.level, settings.logging.format)
     try:
-        async with running(settings) as engine:
-            await _listen(engine, sockets, stop, lambda url: tell(welcome(engine, url, config)))
+        async with (
+            running(settings, flows=flows.take_up) as engine,
+            reloading(engine, signals.reload, watch=flows.watch),
+        ):
+            await _listen(engine, sockets, signals.stop, lambda url: tell(welcome(engine, url, config)))
     except (SQLAlchemyError, sqlite3.Error, DatabaseUnavailable) as error:
         raise SettingsError(
             f"a database cannot be used ({type(error).__name__}): look at database.url and workflows.url"
@@ -88,7 +97,7 @@ async def _listen(
             raise cannot_listen(f"{server.host}:{server.port}", error) from error
         gc.collect()
         gc.freeze()  # what stands now stands to the end: no collection needs to look at it again
-        log.info("service_started", revision=engine.program.revision)
+        log.info("service_started", revision=engine.live.program.revision)
         if not stop.is_set():
             ready(_url(http))
         await stop.wait()
@@ -117,14 +126,25 @@ def welcome(engine: Engine, url: str, config: Path | None) -> str:
             f"  API key        {engine.api_key}",
             f"                 made for this machine, kept in {_short(engine.api_key_file)}",
         ]
+    lines.append(f"  Flows          {_flows(engine)}")
     lines += ["", "Dial, in another terminal:", "", *_dial(engine, url)]
     lines += ["", "Ask about a phone number:", "", *_ask(engine, url)]
     lines += ["", "Or take a phone in the terminal:", "", f"  {_play(config)}", ""]
     return "\n".join(lines)
 
 
+def _flows(engine: Engine) -> str:
+    """Which revision is served, and where it came from: after a `publish` the folder may hold another one."""
+    last = engine.live.publication
+    folder = _short(engine.settings.flows.dir)
+    where = (
+        f"as in {folder}" if last.how == "folder" else f"published by {last.actor}, whatever {folder} holds"
+    )
+    return f"revision {last.revision}, {where}"
+
+
 def _dial(engine: Engine, url: str) -> list[str]:
-    gateway, code = next(iter(engine.gateways)), next(iter(engine.program.dial), "*384*100#")
+    gateway, code = next(iter(engine.gateways)), next(iter(engine.live.program.dial), "*384*100#")
     return [
         f"  curl {url}/ussd/{gateway} \\",
         f"    -d sessionId=demo-1 --data-urlencode phoneNumber={SAMPLE_PHONE} -d networkCode={SAMPLE_NETWORK} \\",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from ussd_engine import logs
 from ussd_engine.errors import SettingsError, UssdError
 from ussd_engine.listening import bound
 from ussd_engine.settings_model import EMBEDDED
+from ussd_engine.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from socket import socket
 
+    from ussd_engine.bootstrap import TakeUp
     from ussd_engine.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -44,8 +47,21 @@ STOP_WITHIN_S = 45.0
 RESTART_AFTER_AT_MOST_S = 10.0
 STEADY_AFTER_S = 60.0
 """A worker that lived this long did not die of its start: the next one is started at once again."""
+ASK_AGAIN_S = 0.1
+"""Until a worker serves that can publish the folder of flows."""
 COULD_NOT_START = 2
 SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker needs; the last two are for its `serving.Flows`."""
+
+    settings: Settings
+    sockets: Sequence[socket]
+    config: Path | None
+    take_up: TakeUp
+    watch: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,56 +78,76 @@ class NotStarted:
     reason: str
 
 
-async def supervise(settings: Settings, out: TextIO, config: Path | None) -> None:
+async def supervise(settings: Settings, out: TextIO, config: Path | None, *, reload: bool) -> None:
     """Run `server.workers` workers until SIGINT or SIGTERM; a second signal kills those that are not done.
 
-    Raises UssdError, with what to do, when the service cannot start.
+    SIGHUP is passed on to a worker. Raises UssdError, with what to do, when the service cannot start.
     """
     logs.configure(settings.logging.level, settings.logging.format)
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    signals, hurry = Signals.heard(), asyncio.Event()
+    stop = signals.stop
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _stop_or_hurry, stop, hurry)
     async with contextlib.AsyncExitStack() as stack:
         sockets = stack.enter_context(bound(settings.server.host, settings.server.port))
         settings = await _with_redis(settings, stack)
         numbers = range(1, settings.server.workers + 1)
-        workers = [Worker(_of_worker(settings, number), sockets, config) for number in numbers]
-        service = asyncio.create_task(_run(workers, out))
+        workers = [
+            Worker(_of_worker(settings, number), sockets, config, watches=reload and number == 1)
+            for number in numbers
+        ]
+        service = asyncio.create_task(_run(workers, out, "always" if reload else "unless_published"))
+        passing_on = asyncio.create_task(_pass_on(signals.reload, workers))
         told = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({service, told}, return_when=asyncio.FIRST_COMPLETED)
             if service.done():
                 service.result()
         finally:
-            for task in (service, told):
+            for task in (service, told, passing_on):
                 task.cancel()
-            await asyncio.gather(service, told, return_exceptions=True)
+            await asyncio.gather(service, told, passing_on, return_exceptions=True)
             await asyncio.gather(*(worker.stop(hurry) for worker in workers))
 
 
-async def _run(workers: Sequence[Worker], out: TextIO) -> None:
+async def _run(workers: Sequence[Worker], out: TextIO, take_up: TakeUp) -> None:
+    """The folder of flows is taken up once: a worker that is started again meanwhile serves what its fellows serve."""
     first, *others = workers
-    welcome = await first.start()  # which migrates and makes the keys: the others find all of it
+    welcome = await first.start(take_up)  # which migrates and makes the keys: the others find all of it
     await asyncio.gather(*(worker.start() for worker in others))
     print(welcome, file=out, flush=True)
     await asyncio.gather(*(worker.keep() for worker in workers))
 
 
+async def _pass_on(asked: asyncio.Event, workers: Sequence[Worker]) -> None:
+    """One worker publishes for all. None serves only in the moments after all have died: then it waits."""
+    while True:
+        await asked.wait()
+        while not any(worker.reload() for worker in workers):  # noqa: ASYNC110 - a death between would be missed
+            await asyncio.sleep(ASK_AGAIN_S)
+        asked.clear()
+
+
 class Worker:
     """One worker process, and its successors."""
 
-    def __init__(self, settings: Settings, sockets: Sequence[socket], config: Path | None) -> None:
+    def __init__(
+        self, settings: Settings, sockets: Sequence[socket], config: Path | None, *, watches: bool
+    ) -> None:
         self._settings = settings
         self._sockets = sockets
         self._config = config
+        self._watches = watches
         self._executor_id = settings.workflows.executor_id
         self._process: SpawnProcess | None = None
         self._started_at = 0.0
+        self._serves = False
 
-    async def start(self) -> str:
+    async def start(self, take_up: TakeUp = "never") -> str:
         """Return when it serves, with its words of welcome. Raises UssdError when it cannot serve."""
         ours, theirs = SPAWN.Pipe(duplex=False)
-        process = SPAWN.Process(target=_work, args=(self._settings, self._sockets, self._config, theirs))
+        job = Job(self._settings, self._sockets, self._config, take_up, watch=self._watches)
+        process = SPAWN.Process(target=_work, args=(job, theirs))
         with _interrupts_held():
             process.start()
         theirs.close()
@@ -124,6 +160,7 @@ class Worker:
                 report = NotStarted(f"worker {self._executor_id} ended before it served; the log says why")
         if isinstance(report, NotStarted):
             raise SettingsError(report.reason)
+        self._serves = True
         log.info("worker_started", executor_id=self._executor_id, pid=process.pid)
         return report.welcome
 
@@ -132,6 +169,7 @@ class Worker:
         pause = 0.0
         while True:
             exit_code = await self._ended()
+            self._serves = False
             lived = asyncio.get_running_loop().time() - self._started_at
             pause = 0.0 if lived > STEADY_AFTER_S else pause
             log.error("worker_died", executor_id=self._executor_id, exit_code=exit_code, restart_in_s=pause)
@@ -141,6 +179,13 @@ class Worker:
                 await self.start()
             except UssdError as error:
                 log.error("worker_not_restarted", executor_id=self._executor_id, reason=str(error))  # noqa: TRY400 - it says it all
+
+    def reload(self) -> bool:
+        """Have it publish the folder of flows. False when it does not serve."""
+        if not self._serves or self._process is None or self._process.pid is None:
+            return False
+        os.kill(self._process.pid, signal.SIGHUP)
+        return True
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Tell it to end, and kill it when it takes too long or when there is no time."""
@@ -196,23 +241,28 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(settings: Settings, sockets: Sequence[socket], config: Path | None, report: Connection) -> None:
+def _work(job: Job, report: Connection) -> None:
     """A worker process, from its start to its end."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_serve(settings, sockets, config, report)))
+        sys.exit(runner.run(_serve(job, report)))
 
 
-async def _serve(
-    settings: Settings, sockets: Sequence[socket], config: Path | None, report: Connection
-) -> int:
-    from ussd_engine.serving import serve_on, stopped_by_signals  # noqa: PLC0415 - the supervisor needs none of it
+async def _serve(job: Job, report: Connection) -> int:
+    from ussd_engine.serving import Flows, serve_on  # noqa: PLC0415 - the supervisor needs none of it
 
-    stop = stopped_by_signals()
+    signals, flows = Signals.heard(), Flows(job.take_up, job.watch)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    orphaned = asyncio.create_task(_stop_when_orphaned(stop))
+    orphaned = asyncio.create_task(_stop_when_orphaned(signals.stop))
 
     try:
-        await serve_on(sockets, settings, config, stop, lambda welcome: _send(report, Started(welcome)))
+        await serve_on(
+            job.sockets,
+            job.settings,
+            job.config,
+            signals,
+            flows,
+            lambda welcome: _send(report, Started(welcome)),
+        )
     except UssdError as error:
         if report.closed:  # it did start
             raise

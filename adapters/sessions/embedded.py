@@ -38,6 +38,20 @@ POLL_S = 0.02
 LOG_TAIL_BYTES = 600
 
 
+async def running_at(data_dir: Path) -> str | None:
+    """The URL of the server that a service runs on this folder; None when there is none."""
+    socket = socket_path(_folder(data_dir))
+    return _url(socket) if await answers(socket) else None
+
+
+def _folder(data_dir: Path) -> Path:
+    return data_dir.absolute() / "redis"
+
+
+def _url(socket: Path) -> str:
+    return f"unix://{quote(str(socket))}"
+
+
 class EmbeddedRedis:
     """A redis-server with its data in `data_dir`/redis, reached by a unix socket alone. Linux only.
 
@@ -47,7 +61,7 @@ class EmbeddedRedis:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._folder = data_dir.absolute() / "redis"
+        self._folder = _folder(data_dir)
         self._log_file = self._folder / "redis.log"
         self._socket: Path | None = None
         self._binary: Path | None = None
@@ -60,7 +74,7 @@ class EmbeddedRedis:
         """The URL of the running server: unix:///path/to/redis.sock."""
         if self._socket is None:
             raise RuntimeError("the embedded Redis is not started")
-        return f"unix://{quote(str(self._socket))}"
+        return _url(self._socket)
 
     @property
     def pid(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from ussd_engine.ports import Clock
 
 _SWEEP_AT_LEAST = 1024
@@ -34,6 +36,12 @@ class MemorySessionStore:
         if len(self._entries) >= self._sweep_at:
             self._sweep()
         return True
+
+    async def each(self) -> AsyncGenerator[bytes, None]:
+        for key in list(self._entries):
+            value = self._live(key)
+            if value is not None:
+                yield value
 
     async def ping(self) -> None:
         """It always answers."""

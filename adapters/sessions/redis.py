@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from adapters.sessions.link import RedisLink, pack
 from adapters.sessions.memory import check_ttl
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 _SAVE = """\
 local stored = redis.call('GET', KEYS[1])
@@ -24,6 +28,9 @@ Sent again after a lost answer, it may find its own value in place: that save is
 expected value is compared first, so that saving the same value again still renews the time to live.
 """
 _SAVE_SHA = hashlib.sha1(_SAVE.encode(), usedforsecurity=False).hexdigest()
+
+SCAN_COUNT = 500
+"""Keys that Redis looks at in one step of a scan, in which it answers nobody else: well below a millisecond."""
 
 
 class RedisSessionStore:
@@ -58,6 +65,21 @@ class RedisSessionStore:
         hot = pack("EVALSHA", _SAVE_SHA, 1, full_key, value, ttl_ms, 0, *compared)
         stored: int = await self._link.call(hot, again)
         return stored == 1
+
+    async def each(self) -> AsyncGenerator[bytes, None]:
+        given = {self._mark_key.encode()}
+        cursor = b"0"
+        while True:
+            page = pack("SCAN", cursor, "MATCH", f"{self._prefix}*", "COUNT", SCAN_COUNT)
+            cursor, found = await self._link.call(page)
+            keys = set(found) - given  # Redis may give a key twice
+            given |= keys
+            if keys:
+                for value in await self._link.call(pack("MGET", *keys)):
+                    if value is not None:
+                        yield value
+            if cursor == b"0":
+                return
 
     async def ping(self) -> None:
         await self._link.call(pack("PING"))

@@ -21,7 +21,7 @@ from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.console import ConsoleSms
 from tests.crash.boundaries import Boundaries, Watched
 from tests.database_fixtures import Urls, sqlite_in, urls_on
-from tests.services.callback_parts import SettledTexts
+from tests.services.callback_parts import SettledProgram
 from tests.services.parts import KEYS, Built, MoodySms, build, launch, prepare
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
@@ -203,7 +203,7 @@ async def running(place: Place, boundaries: Boundaries) -> AsyncIterator[World]:
     )
     actions = Actions(built.subscriptions, built.accounts, built.profiles, built.workflows)
     callbacks = Callbacks(
-        texts=SettledTexts(PROGRAM),
+        programs=SettledProgram(PROGRAM),
         store=watched["sessions"],
         actions=actions,
         keys=KEYS,

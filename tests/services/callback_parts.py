@@ -12,6 +12,7 @@ from typing import cast
 
 from adapters.sessions.memory import MemorySessionStore
 from tests.runtime.parts import KEYS, program_of
+from ussd_engine.errors import SessionCorrupt
 from ussd_engine.flow.pager import Profile
 from ussd_engine.ports import Callback
 from ussd_engine.runtime.program import Program
@@ -164,12 +165,17 @@ class SampleStore(MemorySessionStore):
 
 
 @dataclass
-class SettledTexts:
-    """The texts of a program, which nobody changes."""
+class SettledProgram:
+    """One program, which nobody changes."""
 
     program: Program
 
     async def fresh(self) -> Program:
+        return self.program
+
+    async def of(self, revision: str) -> Program:
+        if revision != self.program.revision:
+            raise SessionCorrupt("there was no such revision")
         return self.program
 
 
@@ -192,7 +198,7 @@ class Engine:
         self.actions = actions or SampleActions()
         network = Network(profile or Profile(), 60_000, deadline_s)
         self.callbacks = Callbacks(
-            texts=SettledTexts(program),
+            programs=SettledProgram(program),
             store=self.store,
             actions=cast("Actions", self.actions),
             keys=KEYS,

@@ -289,7 +289,7 @@ def build(
     urls = urls or sqlite_in(folder)
     database = Database(urls.platform)
     workflows = Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
-    notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, retry)
+    notifications = Notifications(database, KEYS, clock, workflows, sms, events, lambda: templates, retry)
     operations = conduct(database, KEYS, clock, workflows, notifications)
     approvals = Approvals(
         database,

@@ -12,28 +12,19 @@ from structlog.testing import capture_logs
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from tests.flow.vocabulary import ACTIONS
+from tests.services.flows_parts import CountedReads, live_over, phone_at, publish, put
 from tests.services.parts import KEYS, WallClock, eventually
 from ussd_engine.flow.loader import Library, load
-from ussd_engine.flow.pager import Profile
-from ussd_engine.platform import overrides
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
-from ussd_engine.ports import Callback
-from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.services.action_specs import SPECS
-from ussd_engine.services.callbacks import Callbacks, Network
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.translations import Translations, UnknownFlow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from sqlalchemy import Connection
+    from collections.abc import AsyncIterator
 
     from ussd_engine.ports import SessionStore
-    from ussd_engine.runtime.program import Program
-    from ussd_engine.runtime.screen import Screen
-    from ussd_engine.services.actions import Actions
 
 FIRST = """
 flow: a_part
@@ -73,13 +64,9 @@ def library(folder: Path, *texts: str) -> Library:
     return load(folder, ACTIONS)
 
 
-def over(library: Library, database: Database, store: SessionStore | None = None) -> Translations:
-    def compiled(changed: Library) -> Program:
-        return compile_library(changed, SPECS, "KE")
-
-    return Translations(
-        library, compiled(library), compiled, database, store or MemorySessionStore(WallClock())
-    )
+async def over(library: Library, database: Database, store: SessionStore | None = None) -> Translations:
+    await publish(database, library)
+    return Translations(await live_over(database, store))
 
 
 @pytest.fixture
@@ -90,13 +77,9 @@ async def database(url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def put(database: Database, key: str, language: str, text: str | None) -> None:
-    await database.write(lambda c: overrides.save(c, key, language, text, WallClock().now()))
-
-
 @pytest.fixture
-def catalogue(tmp_path: Path, database: Database) -> Translations:
-    return over(library(tmp_path, FIRST, SECOND), database)
+async def catalogue(tmp_path: Path, database: Database) -> Translations:
+    return await over(library(tmp_path, FIRST, SECOND), database)
 
 
 async def test_texts_by_their_place(catalogue: Translations) -> None:
@@ -130,7 +113,7 @@ async def test_default_language_is_that_of_the_dialled_flow(catalogue: Translati
 
 async def test_no_dialled_flow_still_has_a_default(tmp_path: Path, database: Database) -> None:
     """A folder of parts alone has the language of its first flow."""
-    assert over(library(tmp_path, FIRST), database).default_language == "en"
+    assert (await over(library(tmp_path, FIRST), database)).default_language == "en"
 
 
 async def test_one_flow_and_some_keys(catalogue: Translations) -> None:
@@ -178,7 +161,7 @@ async def test_who_has_the_current_version_gets_no_texts(catalogue: Translations
 
 async def test_shipped_texts_are_complete(database: Database) -> None:
     """The shipped flows have every text in both languages."""
-    catalogue = over(load(Path(__file__).parents[2] / "flows", SPECS), database)
+    catalogue = await over(load(Path(__file__).parents[2] / "flows", SPECS), database)
     english = (await catalogue.fetch("en", None, None, None)).translations
     swahili = (await catalogue.fetch("sw", None, None, None)).translations
     assert english
@@ -213,12 +196,12 @@ async def test_text_that_no_screen_could_show_is_refused(
 
 async def test_texts_change_and_nothing_else(catalogue: Translations, database: Database) -> None:
     """In other words a program has the same revision, states and moves; one text may become several."""
-    before = catalogue.program
+    before = catalogue._live.program
     assert catalogue.check("sample.hello.options.2", "sw", "Namba {session.phone}") == []
     await put(database, "sample.hello.options.2", "sw", "Namba {session.phone}")
     await put(database, "sample.hello.menu", "en", "Good day, {session.phone}")
-    await catalogue.look()
-    after = catalogue.program
+    await catalogue._live.look()
+    after = catalogue._live.program
     assert after is not before
     assert after.revision == before.revision
     assert after.dial == before.dial
@@ -236,8 +219,8 @@ async def test_override_that_no_longer_fits_is_left_out(tmp_path: Path, database
     await put(database, "sample.gone.menu", "en", "Hi")
     await put(database, "sample.hello.menu", "en", "Hi {gone}")
     await put(database, "sample.bye.end", "en", "Farewell")
-    catalogue = over(library(tmp_path, FIRST, SECOND), database)
     with capture_logs() as logs:
+        catalogue = await over(library(tmp_path, FIRST, SECOND), database)
         shown = (await catalogue.fetch("en", "sample", None, None)).translations
     assert shown
     assert (shown["sample.hello.menu"], shown["sample.bye.end"]) == ("Hello", "Farewell")
@@ -251,8 +234,8 @@ async def test_override_that_is_left_out_stands_in_nobodys_way(tmp_path: Path, d
     """Other texts may be changed beside it, and it may itself be taken away or put right."""
     await put(database, "sample.gone.menu", "en", "Hi")
     await put(database, "sample.hello.menu", "en", "Hi {gone}")
-    catalogue = over(library(tmp_path, FIRST, SECOND), database)
-    await catalogue.look()
+    catalogue = await over(library(tmp_path, FIRST, SECOND), database)
+    await catalogue._live.look()
     assert catalogue.check("sample.bye.end", "en", "Farewell") == []
     assert catalogue.check("sample.gone.menu", "en", None) == []
     assert catalogue.check("sample.hello.menu", "en", "Hi again") == []
@@ -269,16 +252,16 @@ async def test_session_sees_a_new_text_at_its_next_screen_in_every_worker(
     """
     flows = library(tmp_path, FIRST, SECOND)
     stores = [RedisSessionStore(redis_url, timeout_s=2) for _ in range(2)]
-    workers = [over(flows, database, store) for store in stores]
-    phones = [callbacks(texts, store) for texts, store in zip(workers, stores, strict=True)]
+    workers = [await over(flows, database, store) for store in stores]
+    phones = [phone_at(texts._live, store) for texts, store in zip(workers, stores, strict=True)]
     for phone in phones:
         assert "Habari" in (await phone("")).text
     await put(database, "sample.ask.ask", "sw", "Unatoka mji gani?")
     assert "Mji gani" in (await phones[0]("1", session="s-0")).text  # nobody was told yet
     if mark_is_lost:
-        await workers[1].look()
+        await workers[1]._live.look()
     else:
-        await workers[0].announce()
+        await workers[0]._live.announce()
     assert "Unatoka mji gani?" in (await phones[1]("1")).text
     assert "Unatoka mji gani?" in (await workers[1].fetch("sw", None, None, None)).translations.values()  # type: ignore[union-attr]
     for store in stores:
@@ -290,16 +273,16 @@ async def test_lost_mark_is_made_up_for_by_a_look_now_and_then(
 ) -> None:
     """A worker whom nobody told finds the text by itself, and its sessions go on in it."""
     store = RedisSessionStore(redis_url, timeout_s=2)
-    texts = over(library(tmp_path, FIRST, SECOND), database, store)
-    phone = callbacks(texts, store)
+    texts = await over(library(tmp_path, FIRST, SECOND), database, store)
+    phone = phone_at(texts._live, store)
     await phone("")
     await put(database, "sample.ask.ask", "sw", "Unatoka mji gani?")
-    before = texts.program
+    before = texts._live.program
 
     async def noticed() -> bool:
-        return texts.program is not before
+        return texts._live.program is not before
 
-    async with maintained({"texts": texts.look}, 0.01):
+    async with maintained({"texts": texts._live.look}, 0.01):
         await eventually(noticed)
     assert "Unatoka mji gani?" in (await phone("1")).text
     await store.close()
@@ -308,9 +291,11 @@ async def test_lost_mark_is_made_up_for_by_a_look_now_and_then(
 async def test_one_look_serves_all_turns_that_saw_the_mark(tmp_path: Path, database: Database) -> None:
     """A text that changes under load costs one look into the database, and every turn shows it."""
     store = MemorySessionStore(WallClock())
+    await publish(database, library(tmp_path, FIRST, SECOND))
     counted = CountedReads(database)
-    texts = over(library(tmp_path, FIRST, SECOND), cast("Database", counted), store)
-    phone = callbacks(texts, store)
+    texts = Translations(await live_over(cast("Database", counted), store))
+    counted.reads = 0
+    phone = phone_at(texts._live, store)
     sessions = [f"s-{number}" for number in range(20)]
     for session in sessions:
         await phone("", session)
@@ -326,38 +311,9 @@ async def test_database_that_is_away_leaves_the_texts_as_they_are(
 ) -> None:
     """A subscriber gets a screen in old words rather than none."""
     store = MemorySessionStore(WallClock())
-    texts = over(catalogue._library, database, store)
-    phone = callbacks(texts, store)
+    texts = await over(catalogue._live.current.library, database, store)
+    phone = phone_at(texts._live, store)
     assert "Habari" in (await phone("")).text
     await store.set_mark(b"another")
     await database.write(lambda c: c.exec_driver_sql("ALTER TABLE translation_overrides RENAME TO away"))
     assert "Mji gani" in (await phone("1")).text
-
-
-class CountedReads:
-    """The database, and how often it was read."""
-
-    def __init__(self, real: Database) -> None:
-        self.real = real
-        self.reads = 0
-
-    async def read(self, work: Callable[[Connection], object]) -> object:
-        self.reads += 1
-        return await self.real.read(work)
-
-
-def callbacks(texts: Translations, store: SessionStore) -> Callable[..., Awaitable[Screen]]:
-    network = Network(Profile(), 60_000, 20.0)
-    answering = Callbacks(
-        texts=texts,
-        store=store,
-        actions=cast("Actions", None),
-        keys=KEYS,
-        clock=WallClock(),
-        networks={"default": network},
-    )
-
-    async def dial(transcript: str, session: str = "s-1") -> Screen:
-        return await answering.handle(Callback("at", session, "+254711000001", "*100#", "63902", transcript))
-
-    return dial

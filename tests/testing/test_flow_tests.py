@@ -127,7 +127,7 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 def test_plugin_collects_flows_without_a_line_of_python(tmp_path: Path) -> None:
     """`pytest --ussd-flows DIR` tests each flow that is dialled, every way and at random."""
     shutil.copytree(SHIPPED, tmp_path / "flows")
-    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "3", "-v")
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "3", "-vv")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "every-way PASSED" in run.stdout
     assert "at-random PASSED" in run.stdout

@@ -133,7 +133,6 @@ async def front() -> AsyncIterator[Front]:
     api = Api(
         callers=cast("Any", front.callers),
         region="KE",
-        languages=("en", "sw"),
         max_body_bytes=65536,
         answer_deadline_s=25.0,
         clock=FixedClock(),

@@ -105,6 +105,9 @@ class FakeIdempotencyKeys:
 
 
 class FakeTranslations:
+    languages = ("en", "sw")
+    default_language = "en"
+
     async def fetch(
         self, language: str | None, flow: str | None, keys: Sequence[str] | None, version: str | None
     ) -> TranslationSet:

@@ -102,7 +102,7 @@ async def desk(
     urls = urls_of(request.param, folder, request)
     async with running(folder, automatic=frozenset(), urls=urls) as parts:
         made = await parts.database.write(add_staff)
-        texts = over(load(FLOWS, SPECS), parts.database)
+        texts = await over(load(FLOWS, SPECS), parts.database)
         approvals = Approvals(
             parts.database,
             KEYS,
@@ -110,7 +110,7 @@ async def desk(
             parts.workflows,
             parts.notifications,
             frozenset(),
-            {**admission.kinds(KEYS), **profile.kinds(), **overridden(texts.announce)},
+            {**admission.kinds(KEYS), **profile.kinds(), **overridden(texts._live.announce)},
         )
         api = StaffApi(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),

@@ -47,7 +47,7 @@ class StaffRefused(Refusal):
 
 
 class UnknownName(Refusal):
-    """No operator, or no key, of this name; `known` are those that there are."""
+    """No operator, key or revision of this name; `known` are those that there are."""
 
     code = "unknown_name"
 

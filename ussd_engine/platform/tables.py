@@ -333,6 +333,32 @@ translation_overrides = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+# What flows folders held when they were published, whole: sessions go on in what they began with. Append-only.
+flow_revisions = Table(
+    "flow_revisions",
+    metadata,
+    # A digest of the content.
+    Column("id", String(16), primary_key=True),
+    # JSON: what `flow/stored.py` writes.
+    Column("content", Text, nullable=False),
+    Column("flows", Integer, nullable=False),
+    Column("states", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Each time that a revision was made the one of new sessions; the last one is current. Append-only.
+flow_publications = Table(
+    "flow_publications",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("revision", ForeignKey("flow_revisions.id"), nullable=False),
+    Column("how", String(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("note", Text),
+    CheckConstraint("how IN ('folder', 'published', 'rolled_back')", name="how"),
+)
+
 # Staff. `role` is what they may do: viewer, maker, checker, admin.
 operators = Table(
     "operators",

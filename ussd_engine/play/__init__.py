@@ -25,7 +25,7 @@ async def play(settings: Settings, handset: Handset, keyboard: TextIO, out: Text
     logs.configure("error", "auto")
     settings = own_data(settings)
     try:
-        async with running(settings, sessions="memory") as engine:
+        async with running(settings, sessions="memory", flows="always") as engine:
             await Player(engine, handset, out, interactive=keyboard.isatty()).run(lines(keyboard))
     except SQLAlchemyError as error:
         raise SettingsError(f"a database in {settings.data_dir} cannot be used; delete the folder") from error

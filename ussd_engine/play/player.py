@@ -110,7 +110,7 @@ class Player:
         return True
 
     async def _dial(self, dialled: str) -> None:
-        known = self._engine.program.dial
+        known = self._engine.live.program.dial
         self._say(f"{self._handset.phone_number} dials {dialled}")
         body = self._handset.dial(dialled, known)
         if self._handset.service_code not in known:

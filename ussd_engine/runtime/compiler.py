@@ -33,7 +33,11 @@ def compile_library(library: Library, actions: Mapping[str, ActionSpec], region:
 
 
 def _revision(library: Library) -> str:
-    content = {name: flow.model_dump(mode="json") for name, flow in library.flows.items()}
+    """What is as it is by default is left out: a key that the language gets later changes no revision."""
+    flows = {
+        name: flow.model_dump(mode="json", exclude_defaults=True) for name, flow in library.flows.items()
+    }
+    content = {"flows": flows, "sms": library.sms.texts}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

@@ -161,7 +161,7 @@ class CompiledFlow:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """All flows of a folder. `revision` is a digest of their content: the same flows, the same revision."""
+    """All flows of a folder. `revision` is a digest of the folder's content: the same flows, the same revision."""
 
     revision: str
     flows: Mapping[str, CompiledFlow]

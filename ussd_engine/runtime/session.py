@@ -151,6 +151,25 @@ def loads(raw: bytes, keys: KeyRing) -> Session:
         raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a live session stands, the dialled flow first: flow and state of every frame. Nothing of its subscriber."""
+
+    revision: str
+    places: tuple[tuple[str, str], ...]
+
+
+def standing(raw: bytes) -> Standing | None:
+    """Of a stored session, without opening anything; None when it has ended. Raises SessionCorrupt."""
+    try:
+        data = orjson.loads(raw)
+        if data["ended"]:
+            return None
+        return Standing(data["revision"], tuple([(flow, state) for flow, state, _ in data["frames"]]))
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+        raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
+
+
 def _context(bound: str, flow: str, name: str) -> str:
     return f"session:{bound}:{flow}.{name}"
 

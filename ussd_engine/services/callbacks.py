@@ -72,13 +72,18 @@ class ReplayDiverged(UssdError):
     code = "replay_diverged"
 
 
-class Texts(Protocol):
-    """The program that sessions run on, in the words that hold now."""
+class Programs(Protocol):
+    """The programs that sessions run on, in the words that hold now."""
 
-    program: Program
+    @property
+    def program(self) -> Program:
+        """What new sessions began on last."""
 
     async def fresh(self) -> Program:
-        """Asked after a session was loaded: with every text that was approved before."""
+        """What a new session begins on. Asked after a session was loaded: with all that was published before."""
+
+    async def of(self, revision: str) -> Program:
+        """What a session of this revision goes on with. Raises SessionCorrupt when there was none."""
 
 
 class LostRace(Exception):
@@ -87,7 +92,10 @@ class LostRace(Exception):
 
 @dataclass(slots=True)
 class _Turn:
-    """One callback under way. `stored` is what the store is known to hold; `deadline` is on the clock."""
+    """One callback under way. `stored` is what the store is known to hold; `deadline` is on the clock.
+
+    `program` is that of the session's revision, as soon as the session is known.
+    """
 
     callback: Callback
     key: str
@@ -105,14 +113,14 @@ class Callbacks:
     def __init__(
         self,
         *,
-        texts: Texts,
+        programs: Programs,
         store: SessionStore,
         actions: Actions,
         keys: KeyRing,
         clock: Clock,
         networks: Mapping[str, Network],
     ) -> None:
-        self._texts = texts
+        self._programs = programs
         self._store = store
         self._actions = actions
         self._keys = keys
@@ -124,7 +132,7 @@ class Callbacks:
         network = self._networks.get(callback.network) or self._networks["default"]
         deadline = self._clock.monotonic() + network.answer_deadline_s
         turn = _Turn(
-            callback, f"{callback.gateway}:{callback.session_id}", network, deadline, self._texts.program
+            callback, f"{callback.gateway}:{callback.session_id}", network, deadline, self._programs.program
         )
         try:
             async with asyncio.timeout(network.answer_deadline_s):
@@ -160,7 +168,7 @@ class Callbacks:
 
     async def _attempt(self, turn: _Turn) -> Screen:
         turn.stored = await self._store.load(turn.key)
-        turn.program = await self._texts.fresh()
+        turn.program = await self._programs.fresh()
         if turn.stored is None:
             return await self._begin(turn)
         session = known = loads(turn.stored, self._keys)
@@ -168,8 +176,10 @@ class Callbacks:
         callback = turn.callback
         if (callback.phone_number, callback.service_code) != (session.phone_number, session.service_code):
             raise SessionConflict("the caller or the service code differs from the session's first callback")
-        if not session.ended and waits_for_action(_program_of(turn, session), session):
-            session = await self._act(turn, session)
+        if not session.ended:
+            turn.program = await self._programs.of(session.revision)
+            if waits_for_action(turn.program, session):
+                session = await self._act(turn, session)
         session = await self._play(turn, session, self._news(turn, session))
         return _receipt(session if session is known else await self._save(turn, session))
 
@@ -282,8 +292,7 @@ class Callbacks:
             raise ReplayDiverged("a replay came to an effect that its inputs had not led to")
 
     def _step(self, turn: _Turn, session: Session, happening: Happening) -> tuple[Session, Outcome]:
-        program = _program_of(turn, session)
-        return step(program, session, happening, self._clock.now(), turn.network.profile)
+        return step(turn.program, session, happening, self._clock.now(), turn.network.profile)
 
     async def _run(self, turn: _Turn, session: Session, run: Run) -> Result:
         left = max(turn.deadline - self._clock.monotonic() - ANSWER_MARGIN_S, 0.0)
@@ -335,12 +344,6 @@ class Callbacks:
         if flow is not None and language in flow.phrases["sorry"]:
             return "".join(piece for piece in flow.phrases["sorry"][language] if isinstance(piece, str))
         return PHRASES["sorry"].get(language, PHRASES["sorry"]["en"])
-
-
-def _program_of(turn: _Turn, session: Session) -> Program:
-    if session.revision != turn.program.revision:
-        raise SessionCorrupt(f"a session runs on revision {session.revision}, which is not loaded")
-    return turn.program
 
 
 def _workflow_id(session: Session, run: Run) -> str:

@@ -21,7 +21,7 @@ from ussd_engine.platform.outbox import Notification
 from ussd_engine.ports import Event, Sms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from ussd_engine.flow.sms_templates import SmsTemplates
@@ -57,7 +57,10 @@ class Attempt:
 
 
 class Notifications:
-    """`retry` bounds how long an unavailable sender or feed is tried again."""
+    """`templates` gives the texts that hold now.
+
+    `retry` bounds how long an unavailable sender or feed is tried again.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Notifications:
         workflows: Workflows,
         sms: SmsSender,
         events: Events,
-        templates: SmsTemplates,
+        templates: Callable[[], SmsTemplates],
         retry: Backoff,
     ) -> None:
         self._database = database
@@ -97,7 +100,7 @@ class Notifications:
             event=event,
             language=to.language,
             phone_number=to.phone_number,
-            text=self._templates.render(event, to.language, to.values),
+            text=self._templates().render(event, to.language, to.values),
             created_at=now,
         )
 

@@ -1,24 +1,19 @@
 """The texts of the flows: for other channels that show the same words, and for staff who change them.
 
-A text that staff changed lies over that of the flow file, as soon as the change is approved. Every worker notices at
-its next turn, by a mark that the session store gives out with each session; a mark that was lost is made up for by a
-look into the database every few seconds. The flows stay the same in all but their words, so a session goes on.
+A text that staff changed lies over that of the flow file, as soon as the change is approved, and in every revision
+that can show it. The flows stay the same in all but their words, so a session goes on.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import structlog
-
-from ussd_engine.errors import DatabaseUnavailable, Refusal, StoreUnavailable
+from ussd_engine.errors import Refusal
 from ussd_engine.flow.catalogue import UnknownText, entries, faults, find, with_texts
-from ussd_engine.logs import describe
 from ussd_engine.platform import overrides
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.approvals import Kind, Request
@@ -29,25 +24,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ussd_engine.flow.catalogue import Overrides
     from ussd_engine.flow.loader import Library
     from ussd_engine.platform.changes import StagedChange
-    from ussd_engine.platform.database import Database
-    from ussd_engine.ports import SessionStore
-    from ussd_engine.runtime.program import Program
     from ussd_engine.services.approvals import Approvals, Staged
+    from ussd_engine.services.editions import Edition
+    from ussd_engine.services.live import Live
 
-log = structlog.get_logger(__name__)
-
-Found = list[tuple[tuple[str, str], str]]
-"""Overrides in an order: key and language, text."""
+Texts = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""Flow, then language, then key to text."""
 
 OVERRIDE = "translation.override"
 """The kind of change."""
-LOOK_EVERY_S = 5.0
-"""How long a text that nobody could be told of stays unseen. A look is one SELECT on a small table."""
-LOOK_S = 1.0
-"""How long a turn waits for new texts; a database that takes longer leaves it with those that it has."""
 
 
 class UnknownFlow(Refusal):
@@ -79,83 +66,47 @@ class TranslationSet:
 
 
 class Translations:
-    """The texts of one library: the first dialled flow's first language is the default.
+    """The texts of the current revision: the first dialled flow's first language is the default."""
 
-    `program` is that of the library, and later the one with the texts as they are then, which `compile_` makes.
-    """
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._shown: tuple[Edition, Texts] | None = None
 
-    def __init__(
-        self,
-        library: Library,
-        program: Program,
-        compile_: Callable[[Library], Program],
-        database: Database,
-        store: SessionStore,
-    ) -> None:
-        self._library = library
-        self._compile = compile_
-        self._database = database
-        self._store = store
-        self._overrides: Overrides = {}
-        self._fitting: Overrides = {}
-        self._mark: bytes | None = None
-        self._reloading = asyncio.Lock()
-        flows = library.flows.values()
+    @property
+    def default_language(self) -> str:
+        flows = self._live.current.library.flows.values()
         dialled = next((flow for flow in flows if flow.dial), None) or next(iter(flows))
-        self.default_language = dialled.languages[0]
-        self.program = program
-        self._texts = _by_flow(library)
+        return dialled.languages[0]
 
     @property
     def languages(self) -> tuple[str, ...]:
         """All languages of the flows, the default first."""
-        others = {language for texts in self._texts.values() for language in texts} - {self.default_language}
-        return (self.default_language, *sorted(others))
+        default, flows = self.default_language, self._live.current.library.flows.values()
+        return (default, *sorted({language for flow in flows for language in flow.languages} - {default}))
+
+    @property
+    def _texts(self) -> Texts:
+        edition = self._live.current
+        if self._shown is None or self._shown[0] is not edition:
+            self._shown = (edition, _by_flow(edition.shown))
+        return self._shown[1]
 
     async def fetch(
         self, language: str | None, flow: str | None, keys: Sequence[str] | None, version: str | None
     ) -> TranslationSet:
         """The texts of one flow or of all, only those with `keys` when given. Raises UnknownFlow."""
-        if flow is not None and flow not in self._texts:
+        await self._live.look()
+        known = self._texts
+        if flow is not None and flow not in known:
             raise UnknownFlow("there is no such flow")
-        await self.look()
         wanted = language or self.default_language
         used = wanted if wanted in self.languages else self.default_language
-        chosen = [self._texts[flow]] if flow is not None else list(self._texts.values())
+        chosen = [known[flow]] if flow is not None else list(known.values())
         texts = {key: text for by_language in chosen for key, text in by_language.get(used, {}).items()}
         if keys is not None:
             texts = {key: texts[key] for key in keys if key in texts}
         digest = hashlib.sha256(repr((used, sorted(texts.items()))).encode()).hexdigest()[:16]
         return TranslationSet(used, digest, used != wanted, None if digest == version else texts)
-
-    async def fresh(self) -> Program:
-        """The program to show the next screen of a session with, which was loaded just now."""
-        mark = self._store.mark
-        if mark != self._mark:
-            try:
-                async with asyncio.timeout(LOOK_S), self._reloading:
-                    if mark != self._mark:  # else another turn has looked since the mark was set
-                        await self._reload()
-                        self._mark = mark
-            except Exception as error:  # noqa: BLE001 - a subscriber gets old words rather than none
-                log.warning("texts_not_looked_up", **describe(error))
-        return self.program
-
-    async def look(self) -> None:
-        """See whether there are other texts than those that are shown here."""
-        try:
-            async with self._reloading:
-                await self._reload()
-        except DatabaseUnavailable as error:
-            log.warning("texts_not_looked_up", **describe(error))
-
-    async def announce(self) -> None:
-        """Show the new texts here, and tell the other workers. They look by themselves when nobody can tell them."""
-        await self.look()
-        try:
-            await self._store.set_mark(uuid4().bytes)
-        except StoreUnavailable:
-            log.warning("texts_not_announced")
 
     async def propose(
         self,
@@ -168,10 +119,11 @@ class Translations:
         request_id: str,
     ) -> Staged:
         """Ask for other words; None asks for those of the flow file. Raises TextRefused, ChangeConflict."""
-        await self.look()
+        await self._live.look()
         if refused := self.check(key, language, text):
             raise TextRefused(refused)
-        current = self._overrides.get((key, language)) or self._texts[key.partition(".")[0]][language][key]
+        over = self._live.current.overrides
+        current = over.get((key, language)) or self._texts[key.partition(".")[0]][language][key]
         place = {"key": key, "language": language}
         return await approvals.propose(
             Request(
@@ -193,46 +145,16 @@ class Translations:
 
         What lies over a text may be taken away whatever became of that text in the flow files.
         """
-        if text is None and (key, language) in self._overrides:
+        edition = self._live.current
+        if text is None and (key, language) in edition.overrides:
             return []
         try:
             if text is None:
-                find(self._library, key, language)
+                find(edition.library, key, language)
                 return []
-            return faults(with_texts(self._library, {**self._fitting, (key, language): text}), SPECS)
+            return faults(with_texts(edition.library, {**edition.fitting, (key, language): text}), SPECS)
         except (UnknownText, ValueError) as error:
             return [str(error)]
-
-    async def _reload(self) -> None:
-        found = await self._database.read(overrides.all_of)
-        if found == self._overrides:
-            return
-        fitting = self._that_fit(sorted(found.items()), {})
-        library = with_texts(self._library, fitting)
-        # what a session holds of a program are places in it, and they are as they were
-        self.program = replace(self._compile(library), revision=self.program.revision)
-        self._texts = _by_flow(library)
-        self._overrides, self._fitting = found, fitting
-        log.info("texts_changed", overrides=len(found))
-
-    def _that_fit(self, found: Found, fitting: Overrides) -> Overrides:
-        """Those of `found` that the flows can show, besides `fitting`; the flow files may be newer than they are.
-
-        Halved until those that do not fit stand alone: to check the flows once for each override takes too long.
-        """
-        together = {**fitting, **dict(found)}
-        try:
-            reasons = faults(with_texts(self._library, together), SPECS)
-        except (UnknownText, ValueError) as error:
-            reasons = [str(error)]
-        if not reasons:
-            return together
-        if len(found) == 1:
-            ((key, language), _) = found[0]
-            log.warning("text_left_out", key=key, language=language, reasons=reasons)
-            return fitting
-        half = len(found) // 2
-        return self._that_fit(found[half:], self._that_fit(found[:half], fitting))
 
 
 def kinds(announce: Callable[[], Awaitable[None]]) -> Mapping[str, Kind]:
@@ -245,8 +167,7 @@ def _apply(connection: Connection, change: StagedChange, now: datetime) -> None:
     overrides.save(connection, after["key"], after["language"], after["text"], now)
 
 
-def _by_flow(library: Library) -> dict[str, dict[str, dict[str, str]]]:
-    """Flow, then language, then key to text."""
+def _by_flow(library: Library) -> Texts:
     result: dict[str, dict[str, dict[str, str]]] = {}
     for name, flow in library.flows.items():
         result[name] = {language: {} for language in flow.languages}

@@ -179,11 +179,14 @@ def watched(program: Program, visits: Visits) -> Program:
 
 @dataclass(slots=True)
 class Settled:
-    """The texts of a program, which nobody changes."""
+    """One program, which nobody changes."""
 
     program: Program
 
     async def fresh(self) -> Program:
+        return self.program
+
+    async def of(self, _revision: str) -> Program:
         return self.program
 
 
@@ -232,7 +235,7 @@ class Rig:
 
     def _started(self) -> Callbacks:
         return Callbacks(
-            texts=Settled(self.program),
+            programs=Settled(self.program),
             store=self.store,
             actions=cast("Actions", self.actions),
             keys=KEYS,

@@ -63,11 +63,10 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """`languages` are those of the flows, the default first; `region` completes national phone numbers."""
+    """`region` completes national phone numbers."""
 
     callers: Callers
     region: str
-    languages: tuple[str, ...]
     max_body_bytes: int
     answer_deadline_s: float
     clock: Clock
@@ -97,7 +96,7 @@ class Api:
         wanted = RegisterSubscription(
             phone_number=asked.phone_number,
             date_of_birth=asked.date_of_birth,
-            language=asked.language or self.languages[0],
+            language=asked.language or self.translations.default_language,
             channel="api",
             maker=caller.name,
         )
@@ -118,7 +117,7 @@ class Api:
             first_name=asked.first_name,
             last_name=asked.last_name,
             date_of_birth=asked.date_of_birth,
-            language=asked.language or self.languages[0],
+            language=asked.language or self.translations.default_language,
             national_id=asked.national_id,
             gender=asked.gender,
             product=asked.product,
@@ -157,7 +156,7 @@ class Api:
         """The key is checked before anything is read; a request without it costs us nothing."""
         structlog.contextvars.bind_contextvars(request_id=request_id(request))
         caller = await admit(request, self.callers, scope)
-        against = Reading(self.region, self.languages, self.clock.now().date())
+        against = Reading(self.region, self.translations.languages, self.clock.now().date())
         return await read(request, model, against, self.max_body_bytes), caller
 
     async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:

@@ -148,6 +148,24 @@ async def test_a_refused_save_does_not_prolong(subject: Subject) -> None:
     assert await subject.store.load("a") is None
 
 
+async def test_each_gives_every_live_value_once(subject: Subject) -> None:
+    """However many there are; neither the mark nor a value whose time is up is among them."""
+    store, many = subject.store, {f"{number}".encode() for number in range(2_000)}
+    await store.set_mark(b"mark")
+    await store.save("gone", b"gone", expected=None, ttl_ms=SHORT_MS)
+    for value in many:
+        await store.save(f"key-{value.decode()}", value, expected=None, ttl_ms=LONG_MS)
+    await subject.until_gone("gone")
+    found = [value async for value in store.each()]
+    assert len(found) == len(many)
+    assert set(found) == many
+
+
+async def test_each_of_an_empty_store_is_nothing(store: SessionStore) -> None:
+    """Nothing is made up."""
+    assert [value async for value in store.each()] == []
+
+
 async def test_a_mark_is_seen_with_the_next_load(store: SessionStore) -> None:
     """It is another thing than a session, and stays until there is another mark."""
     await store.load("a")
