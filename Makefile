@@ -8,7 +8,7 @@ PATHS := ussd_engine adapters tests
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
-	@exec $(PY) -m ussd_engine serve
+	@exec $(PY) -m ussd_engine serve --reload
 
 test: $(INSTALLED)
 	@$(PY) -m pytest -n 2 --dist loadfile

@@ -285,6 +285,7 @@ async def test_lost_mark_is_made_up_for_by_a_look_now_and_then(
     async with maintained({"texts": texts._live.look}, 0.01):
         await eventually(noticed)
     assert "Unatoka mji gani?" in (await phone("1")).text
+    await texts._live.close()
     await store.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -111,11 +112,13 @@ class Live:
 
     async def look(self) -> None:
         """See whether there is another revision, or are other texts, than those that are used here."""
+        if self._looking is not None:  # it may have begun before what the caller knows of
+            await asyncio.shield(self._looking)
         await self._looked()
 
     async def announce(self) -> None:
         """Use what is new here, and tell the other workers. They look by themselves when nobody can tell them."""
-        await self._looked()
+        await self.look()
         await announce(self._store)
 
     # --- looks, one at a time
@@ -155,7 +158,13 @@ class Live:
         if found != self._overrides:
             log.info("texts_changed", overrides=len(found))
             self._overrides = found
-        edition = await self._edition(last.revision)
+        try:
+            edition = await self._edition(last.revision)
+        except FlowError as error:  # a newer engine may have published it
+            if self._current is None:
+                raise
+            log.error("revision_unreadable", revision=last.revision, **describe(error))  # noqa: TRY400 - it says all
+            edition, last = await self._edition(self._current.revision), self.publication
         if self._current is None or edition.revision != self._current.revision:
             log.info("revision_current", revision=edition.revision, how=last.how)
         self._current, self._publication, self._mark = edition, last, mark
@@ -177,14 +186,22 @@ class Live:
             making = self._making.get(revision)
             if making is None:
                 making = self._making[revision] = asyncio.create_task(self._make(revision, known))
-                making.add_done_callback(lambda _: self._making.pop(revision))
+                making.add_done_callback(partial(self._made, revision))
             await asyncio.shield(making)  # who gives up here leaves it to the others
+
+    def _made(self, revision: str, making: asyncio.Task[None]) -> None:
+        del self._making[revision]
+        if not making.cancelled():
+            making.exception()  # it was seen, even if nobody waits any more
 
     async def _make(self, revision: str, known: Edition | None) -> None:
         """In a thread, so that turns on other revisions go on meanwhile."""
         found = self._overrides
         library = known.library if known else await self._stored(revision)
-        edition = await asyncio.to_thread(editions.make, revision, library, found, self._compile)
+        try:
+            edition = await asyncio.to_thread(editions.make, revision, library, found, self._compile)
+        except LookupError as error:
+            raise FlowError(f"revision {revision} names what this version of the engine lacks") from error
         self._editions.pop(revision, None)
         self._editions[revision] = edition
         while len(self._editions) > MOST_EDITIONS:
