@@ -160,6 +160,12 @@ class SampleStore(MemorySessionStore):
     def session(self) -> Session:
         return loads(self._entries[KEY][0], KEYS)
 
+    def peek(self, key: str) -> bytes | None:
+        return self._live(key)
+
+    def rewrite(self, key: str, raw: bytes) -> None:
+        self._entries[key] = (raw, self._entries[key][1])
+
     def put(self, raw: bytes) -> None:
         self._entries[KEY] = (raw, monotonic() + 60)
 

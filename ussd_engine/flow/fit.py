@@ -19,6 +19,8 @@ from ussd_engine.flow.values import limits
 from ussd_engine.flow.widest import GIVEN, Widest, given, widest
 
 Screen = MenuState | AskState | ListState | EndState
+RESUME = "(resume)"
+"""Stands for the question whether to go on with a session that was dropped, which is no state."""
 Line = list[str | Widest]
 
 
@@ -50,21 +52,20 @@ def fits(flow: Flow, networks: Mapping[str, Profile]) -> Iterator[Fit]:
         for name, state in flow.states.items():
             if not isinstance(state, Screen) or (isinstance(state, EndState) and state.end is None):
                 continue
-            lines = list(words.lines(state))
-            for ucs2 in words.encodings(lines):
-                typed = [_joined(line, ucs2=ucs2) for line in lines]
-                for network, profile in networks.items():
-                    pages = paginate(typed, words.navigation(state, profile, ucs2=ucs2), profile)
-                    yield Fit(
-                        flow.flow,
-                        name,
-                        language,
-                        network,
-                        ucs2,
-                        _cost(pages, profile, ucs2=ucs2),
-                        budget_of(profile, ucs2=ucs2),
-                        len(pages),
-                    )
+            yield from _fits(words, name, state, list(words.lines(state)), networks)
+        if flow.resume == "ask":
+            yield from _fits(words, RESUME, None, list(words.resume()), networks)
+
+
+def _fits(
+    words: _Words, name: str, state: Screen | None, lines: list[Line], networks: Mapping[str, Profile]
+) -> Iterator[Fit]:
+    for ucs2 in words.encodings(lines):
+        typed = [_joined(line, ucs2=ucs2) for line in lines]
+        for network, profile in networks.items():
+            pages = paginate(typed, words.navigation(state, profile, ucs2=ucs2), profile)
+            cost, budget = _cost(pages, profile, ucs2=ucs2), budget_of(profile, ucs2=ucs2)
+            yield Fit(words.flow.flow, name, words.language, network, ucs2, cost, budget, len(pages))
 
 
 def _cost(pages: Sequence[str], profile: Profile, *, ucs2: bool) -> int:
@@ -115,7 +116,14 @@ class _Words:
         found = [False] if literals and all(value.gsm7 is not None for value in values) else []
         return found if literals and not any(value.forces for value in values) else [*found, True]
 
-    def navigation(self, state: Screen, profile: Profile, *, ucs2: bool) -> Navigation:
+    def resume(self) -> Iterator[Line]:
+        """The question after the line dropped."""
+        yield self._phrase("wrong_choice")
+        yield self._phrase("resume_question")
+        for key, word in (("1", "resume_continue"), ("2", "resume_restart")):
+            yield [f"{key}. ", *self._phrase(word)]
+
+    def navigation(self, state: Screen | None, profile: Profile, *, ucs2: bool) -> Navigation:
         """Every key that can stand on the screen."""
         keys = self.flow.keys
 
@@ -123,7 +131,7 @@ class _Words:
             return f"{key}.{_joined(self._phrase(name), ucs2=ucs2)}"
 
         more = said("more", profile.more or keys.more)
-        if isinstance(state, EndState):
+        if state is None or isinstance(state, EndState):
             return Navigation(None, None, more, None)
         back_key, home_key = profile.back or keys.back, profile.home or keys.home
         taken = keys_of(state) if isinstance(state, MenuState) else []

@@ -306,6 +306,12 @@ class Phrases(Model):
     """Behind the key for home."""
     more: Text | None = None
     """Behind the key for the next page."""
+    resume_question: Text | None = None
+    """Said to who dials again after the line dropped, with 'resume: ask'."""
+    resume_continue: Text | None = None
+    """The choice to go on there."""
+    resume_restart: Text | None = None
+    """The choice to start again."""
     wrong_choice: Text | None = None
     """After a key that no option has."""
     wrong_answer: Text | None = None
@@ -321,6 +327,10 @@ class Flow(Model):
     """The name of the flow, by which others call it."""
     dial: list[Annotated[StrictStr, Field(pattern=SERVICE_CODE_PATTERN)]] = Field(default_factory=list)
     """The service codes that start it, in quotes: "*384*100#". Without one it can only be called."""
+    resume: Literal["restart", "continue", "ask"] = "restart"
+    """What happens to who dials again after the line dropped: start again, go on there, or be asked which."""
+    resume_within_min: Annotated[StrictInt, Field(ge=1, le=60)] = 5
+    """For so many minutes after the last key a dropped session can be gone on with."""
     languages: Annotated[list[Language], Field(min_length=1, max_length=20)]
     """The languages of its texts, such as en; the first is the default."""
     start: Name

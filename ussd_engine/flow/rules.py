@@ -111,6 +111,11 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "A 'list' state shows data of 'type: list', and keeps fields that its items have.",
         "name a list under 'of', and fields of its items under 'save'.",
     ),
+    "F115": Explanation(
+        "A resume that nobody dials",
+        "What is gone on with after the line dropped is a session, and the flow that was dialled says how.",
+        "write it in the flow that has 'dial', or take it out.",
+    ),
     "F201": Explanation(
         "Unknown state",
         "A way leads to a state that the flow does not have; a session could not go on there.",

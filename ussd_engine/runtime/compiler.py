@@ -13,7 +13,7 @@ from ussd_engine.flow.checks.context import declared_kinds, is_secret, kinds_of
 from ussd_engine.flow.graph import edges, ways
 from ussd_engine.flow.guards import Compiler, Expression
 from ussd_engine.flow.loader import Library
-from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.flow.phrases import PHRASES, needed
 from ussd_engine.flow.text import Slot, per_language, pieces
 from ussd_engine.flow.values import limits
 from ussd_engine.flow.vocabulary import KIND_OF_TYPE, ActionSpec, Kind
@@ -53,7 +53,7 @@ class _Compilation:
         self.kinds = kinds_of(flow)
         self.cel = Compiler(self.kinds)
         self.data = {name: _declared(name, data, region) for name, data in flow.data.items()}
-        self.phrases = {key: self.phrase(key) for key in PHRASES}
+        self.phrases = {key: self.phrase(key) for key in needed(flow.resume)}
 
     def flow(self) -> p.CompiledFlow:
         flow = self.model
@@ -68,6 +68,8 @@ class _Compilation:
             table=Table(flow.flow, flow.states, flow.start, moves),
             phrases=self.phrases,
             more=flow.keys.more,
+            resume=flow.resume,
+            resume_within_s=flow.resume_within_min * 60.0,
         )
 
     def phrase(self, key: str) -> p.Texts:

@@ -146,7 +146,10 @@ Node = Menu | Ask | List | Action | Call | Route | End
 
 @dataclass(frozen=True, slots=True)
 class CompiledFlow:
-    """One flow. `phrases` are the engine's words in the flow's languages; `more` is the key for the next page."""
+    """One flow. `phrases` are the engine's words in the flow's languages; `more` is the key for the next page.
+
+    `resume` says what becomes of a session that was dropped when its subscriber dials again within `resume_within_s`.
+    """
 
     name: str
     start: str
@@ -157,6 +160,8 @@ class CompiledFlow:
     table: Table
     phrases: Mapping[str, Texts]
     more: str
+    resume: str
+    resume_within_s: float
 
 
 @dataclass(frozen=True, slots=True)

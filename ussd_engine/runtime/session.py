@@ -66,7 +66,9 @@ class Session:
     the latest input. `acted` counts the actions that it has run, `version` the inputs. `replay` is the length of
     a transcript that is played from the start: its inputs beyond `position` are still to be played. `away` says
     that the subscriber has moved since the start or home; `wrong` that the screen shown tells of a wrong input;
-    `shown_on` is the date (ISO) when it was drawn, so that options are what they were on the screen.
+    `asking` that it asks whether to go on with a session that was dropped. `seen_at` is when the subscriber was last
+    heard of, in seconds since the epoch; `shown_on` the date (ISO) when the screen was drawn, so that options are
+    what they were on it.
     """
 
     gateway: str
@@ -89,6 +91,8 @@ class Session:
     digest: str = ""
     acted: int = 0
     replay: int = 0
+    asking: bool = False
+    seen_at: float = 0.0
     receipt: Screen | None = None
     ended: bool = False
 
@@ -123,6 +127,8 @@ def dumps(session: Session, keys: KeyRing) -> bytes:
             "digest": session.digest,
             "acted": session.acted,
             "replay": session.replay,
+            "asking": session.asking,
+            "seen_at": session.seen_at,
             "receipt": [session.receipt.text, session.receipt.end, session.receipt.label]
             if session.receipt
             else None,

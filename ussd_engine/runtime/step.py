@@ -43,6 +43,9 @@ MAX_SILENT_MOVES = 100
 """States passed through without a screen in one step. Flows that loop silently are cut off here."""
 MAX_CALL_DEPTH = 20
 """Flows called within flows. A flow that calls itself without a screen is cut off here."""
+RESUME_KEYS = ("1", "2")
+"""To go on with a session that was dropped, and to start again."""
+RESUME_LABEL = "resume"
 MAX_HISTORY = 30
 """Screens that back can return to; nobody presses it more often, and it bounds what is stored."""
 
@@ -136,6 +139,8 @@ class _Turn:
         self.wrong = session.wrong
         self.away = session.away
         self.acted = session.acted
+        self.asking = session.asking
+        self.seen_at = now.timestamp()
         self.version = session.version
         self.position = session.position
         self.digest = session.digest
@@ -246,6 +251,9 @@ class _Turn:
 
     def take(self, text: str) -> None:
         """An input on the screen that is shown."""
+        if self.asking:
+            self._resume(text.strip())
+            return
         if self._navigate(text.strip()):
             return
         match self.node:
@@ -303,6 +311,18 @@ class _Turn:
         self.away = False
         self.go(self._flow(self.top.flow).home)
 
+    def _resume(self, key: str) -> None:
+        """The answer to whether to go on with what was dropped."""
+        self.wrong = key not in RESUME_KEYS
+        self.asking = self.wrong
+        if key == RESUME_KEYS[1]:
+            bottom = self._flow(self.frames[0].flow)
+            self.frames[:] = [Frame(bottom.name, bottom.start)]
+            self.history.clear()
+            self.away = False
+            self.arrive()
+            self.page, self.tries = 0, 0
+
     def _choose(self, menu: Menu, key: str) -> None:
         options = dict(route.visible(menu, self.on_screen))
         option = options.get(key)
@@ -358,6 +378,8 @@ class _Turn:
 
     def settle(self) -> tuple[Session, Outcome]:
         self.drawn_on = self.today_iso
+        if self.asking:
+            return self._show()
         for _ in range(MAX_SILENT_MOVES):
             match self.node:
                 case Menu() | Ask():
@@ -409,13 +431,16 @@ class _Turn:
         pages = self.pages()
         self.page = min(self.page, len(pages) - 1)
         last = self.page == len(pages) - 1
-        end = isinstance(self.node, End) and last
-        screen = Screen(pages[self.page], end, f"{self.flow.name}.{self.top.state}")
+        end = isinstance(self.node, End) and last and not self.asking
+        label = RESUME_LABEL if self.asking else f"{self.flow.name}.{self.top.state}"
+        screen = Screen(pages[self.page], end, label)
         return self._session(screen), screen
 
     def pages(self) -> tuple[str, ...]:
         """Drawn once for all sessions where nothing on them is a session's own."""
         node = self.node
+        if self.asking:
+            return self._resume_pages()
         if not isinstance(node, (Menu, Ask, End)) or not node.static:
             return self._drawn(node)
         back, home = bool(self.history), self.away
@@ -424,6 +449,23 @@ class _Turn:
         if pages is None:
             pages = self.program.pages[key] = self._drawn(node)
         return pages
+
+    def _resume_pages(self) -> tuple[str, ...]:
+        words = ("resume_continue", "resume_restart")
+        choices = [
+            f"{key}. {self._dialled_phrase(word)}" for key, word in zip(RESUME_KEYS, words, strict=True)
+        ]
+        said = [self._dialled_phrase("wrong_choice")] if self.wrong else []
+        alone = Navigation(None, None, "", None)
+        return paginate([*said, self._dialled_phrase("resume_question"), *choices], alone, self.profile)[:1]
+
+    def _dialled_phrase(self, key: str) -> str:
+        """The question is the dialled flow's, wherever in the flows that it calls the line dropped."""
+        texts = self._flow(self.frames[0].flow).phrases[key]
+        return fill(texts.get(self.language) or next(iter(texts.values())), self._of_nobody)
+
+    def _of_nobody(self, _slot: Slot) -> str:
+        return ""
 
     def _drawn(self, node: Node) -> tuple[str, ...]:
         match node:
@@ -485,9 +527,26 @@ class _Turn:
             away=self.away,
             shown_on=self.drawn_on,
             acted=self.acted,
+            asking=self.asking and not ended,
+            seen_at=self.seen_at,
             receipt=screen,
             ended=ended,
         )
+
+
+def resumed(dropped: Session, session: Session, *, ask: bool) -> Session:
+    """The blank `session` of a new dial, standing where `dropped` stood. Nothing is unwound, and nothing runs again."""
+    return replace(
+        session,
+        revision=dropped.revision,
+        language=dropped.language,
+        frames=dropped.frames,
+        history=dropped.history,
+        page=dropped.page,
+        tries=dropped.tries,
+        away=dropped.away,
+        asking=ask,
+    )
 
 
 def begin(program: Program, flow: str, session: Session) -> Session:

@@ -20,7 +20,7 @@ from ussd_engine.flow.pager import Navigation, Profile, paginate
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
-from ussd_engine.runtime.program import Program
+from ussd_engine.runtime.program import CompiledFlow, Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import (
@@ -32,6 +32,7 @@ from ussd_engine.runtime.step import (
     Result,
     Run,
     begin,
+    resumed,
     step,
     waits_for_action,
 )
@@ -102,6 +103,7 @@ class _Turn:
     network: Network
     deadline: float
     program: Program
+    ttl_ms: int
     stored: bytes | None = None
     language: str = ""
     replaying: bool = False
@@ -132,7 +134,12 @@ class Callbacks:
         network = self._networks.get(callback.network) or self._networks["default"]
         deadline = self._clock.monotonic() + network.answer_deadline_s
         turn = _Turn(
-            callback, f"{callback.gateway}:{callback.session_id}", network, deadline, self._programs.program
+            callback,
+            f"{callback.gateway}:{callback.session_id}",
+            network,
+            deadline,
+            self._programs.program,
+            network.ttl_ms,
         )
         try:
             async with asyncio.timeout(network.answer_deadline_s):
@@ -178,6 +185,7 @@ class Callbacks:
             raise SessionConflict("the caller or the service code differs from the session's first callback")
         if not session.ended:
             turn.program = await self._programs.of(session.revision)
+            turn.ttl_ms = _ttl_ms(turn)
             if waits_for_action(turn.program, session):
                 session = await self._act(turn, session)
         session = await self._play(turn, session, self._news(turn, session))
@@ -215,10 +223,59 @@ class Callbacks:
                 "no_flow_for_service_code", gateway=callback.gateway, service_code=callback.service_code
             )
             return self._sorry(turn)
-        session = begin(turn.program, flow, self._fresh(turn))
+        turn.ttl_ms = _ttl_ms(turn)
+        compiled = turn.program.flows[flow]
+        if compiled.resume == "restart":
+            session = begin(turn.program, flow, self._fresh(turn))
+        else:
+            session = await self._begin_or_resume(turn, compiled)
         session = await self._advance(turn, session, Proceed())
         session = await self._play(turn, session, inputs_of(callback.transcript))
         return _receipt(await self._save(turn, session))
+
+    # --- a dial after the line dropped
+
+    async def _begin_or_resume(self, turn: _Turn, flow: CompiledFlow) -> Session:
+        """A new session, standing where the caller's last one was dropped if it can be found.
+
+        Answers behind the code are meant for the start: a deep dial goes on with nothing.
+        """
+        dropped = await self._dropped(turn, flow)
+        if dropped is None:
+            return begin(turn.program, flow.name, self._fresh(turn))
+        turn.program = await self._programs.of(dropped.revision)
+        return resumed(dropped, self._fresh(turn), ask=flow.resume == "ask")
+
+    async def _dropped(self, turn: _Turn, flow: CompiledFlow) -> Session | None:
+        """The session before this one, which is closed for good. Its caller's latest dial is remembered on the way.
+
+        An action that it waits for is taken up as its own callback would, so nothing runs twice; a session that ends
+        with it is done, and there is nothing to go on with.
+        """
+        key = self._keys.digest(
+            "resume", turn.callback.gateway, turn.callback.phone_number, turn.callback.service_code
+        )
+        before = await self._store.load(f"resume:{key}")
+        if before == turn.key.encode():
+            return None  # the same dial, which has lost a race, or its session was lost
+        remembered = await self._store.save(
+            f"resume:{key}", turn.key.encode(), expected=before, ttl_ms=turn.ttl_ms + turn.network.ttl_ms
+        )
+        if before is None or not remembered or turn.callback.transcript:
+            return None
+        stored = await self._store.load(before.decode())
+        if stored is None:
+            return None
+        session = loads(stored, self._keys)
+        if session.ended or self._clock.now().timestamp() - session.seen_at > flow.resume_within_s:
+            return None
+        old = replace(
+            turn, key=before.decode(), stored=stored, program=await self._programs.of(session.revision)
+        )
+        if waits_for_action(old.program, session):
+            session = await self._act(old, session)
+        await self._save(old, replace(session, ended=True, frames=(), history=(), asking=False))
+        return None if session.ended else session
 
     async def _play(self, turn: _Turn, session: Session, inputs: list[tuple[str, str]]) -> Session:
         """The inputs one after another, until an end, or the screen before an effect that may not run."""
@@ -307,8 +364,7 @@ class Callbacks:
 
     async def _save(self, turn: _Turn, session: Session) -> Session:
         value = dumps(session, self._keys)
-        ttl_ms = turn.network.ttl_ms
-        if not await self._store.save(turn.key, value, expected=turn.stored, ttl_ms=ttl_ms):
+        if not await self._store.save(turn.key, value, expected=turn.stored, ttl_ms=turn.ttl_ms):
             raise LostRace
         turn.stored = value
         return session
@@ -344,6 +400,14 @@ class Callbacks:
         if flow is not None and language in flow.phrases["sorry"]:
             return "".join(piece for piece in flow.phrases["sorry"][language] if isinstance(piece, str))
         return PHRASES["sorry"].get(language, PHRASES["sorry"]["en"])
+
+
+def _ttl_ms(turn: _Turn) -> int:
+    """A session that can be gone on with later is kept for as long."""
+    flow = turn.program.flows.get(turn.program.dial.get(turn.callback.service_code, ""))
+    if flow is None or flow.resume == "restart":
+        return turn.network.ttl_ms
+    return max(turn.network.ttl_ms, round(flow.resume_within_s * 1000))
 
 
 def _workflow_id(session: Session, run: Run) -> str:

@@ -17,7 +17,17 @@ from ussd_engine.runtime.program import Ask, List, Menu, Program
 from ussd_engine.runtime.route import ValueOf
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Secret, Session
-from ussd_engine.runtime.step import Identity, Input, Outcome, Proceed, Result, Run, begin, step
+from ussd_engine.runtime.step import (
+    RESUME_KEYS,
+    Identity,
+    Input,
+    Outcome,
+    Proceed,
+    Result,
+    Run,
+    begin,
+    step,
+)
 from ussd_engine.testing import answers
 from ussd_engine.testing.rig import BEGIN, NETWORK, PHONE, Visits, watched
 
@@ -135,6 +145,9 @@ class _Explorer:
 
 def typed(program: Program, session: Session, known: tuple[str, ...] = ()) -> Iterator[str]:
     """Everything that does something on the screen where a session stands, and one answer that no question takes."""
+    if session.asking:
+        yield from (*RESUME_KEYS, answers.NO_ANSWER)
+        return
     flow = program.flows[session.top.flow]
     node = flow.nodes[session.top.state]
     value_of = reader(flow, session)

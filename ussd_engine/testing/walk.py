@@ -103,7 +103,9 @@ class Walk:
         )
         self.shown = None
         self._since_action.clear()
-        self._all_seen = not answers  # a deep dial passes screens that back may return to
+        self._all_seen = (
+            not answers and not self._resumes
+        )  # else there are screens before that back may return to
         self._turn(Step("dial", "*".join(answers)))
 
     def type(self, text: str) -> None:
@@ -120,6 +122,11 @@ class Walk:
         self._remember_secret(self._session(), step.text)
         self.line.inputs.append(step.text)
         self._turn(step, times=times)
+
+    @property
+    def _resumes(self) -> bool:
+        program = self.rig.program
+        return program.flows[program.dial[self.service_code]].resume != "restart"
 
     @property
     def over(self) -> bool:
@@ -202,7 +209,7 @@ class Walk:
         """Whether some key does something. Questions take answers; that an end can be reached is proven (F302)."""
         flow = self.rig.program.flows[session.top.flow]
         node = flow.nodes[session.top.state]
-        if isinstance(node, Ask):
+        if isinstance(node, Ask) or session.asking:
             return True
         if not isinstance(node, (Menu, List)):
             return isinstance(node, End)
@@ -211,6 +218,8 @@ class Walk:
         return bool(shown) or (node.back is not None and bool(session.history)) or node.home is not None
 
     def _is_back(self, session: Session, text: str) -> bool:
+        if session.asking:
+            return False
         node = self.rig.program.flows[session.top.flow].nodes[session.top.state]
         back = node.back if isinstance(node, (Menu, Ask, List)) else None
         own = self.rig.networks[self.network].back
@@ -220,16 +229,19 @@ class Walk:
         return key is not None and text.strip() == key and (session.page > 0 or bool(session.history))
 
     def _check_actions(self, ran: list[Ran]) -> None:
-        """An effect belongs to the input that led to it: a later one meets it only where the session was lost."""
+        """An effect belongs to the input that led to it.
+
+        A later input meets it only where the session was lost, another session only where it goes on with the first.
+        """
         here = (self.line.session_id, "*".join(self.line.inputs))
         for one in ran:
             if one.effect:
                 begun = self._begun_by.setdefault(one.workflow_id, here)
-                same = begun[0] == here[0] and here[1].startswith(begun[1])
+                same = (begun[0] == here[0] and here[1].startswith(begun[1])) or self._resumes
                 self._hold(same, f"{one.action} of another input has been taken up again")
 
     def _remember_secret(self, session: Session | None, text: str) -> None:
-        if session is None:
+        if session is None or session.asking:
             return
         flow = self.rig.program.flows[session.top.flow]
         node = flow.nodes[session.top.state]

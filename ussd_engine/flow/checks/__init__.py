@@ -21,7 +21,12 @@ from ussd_engine.flow.checks.shape import (
     silent_loops,
     silent_recursion,
 )
-from ussd_engine.flow.checks.structure import data_declarations, same_service_code, stands_twice
+from ussd_engine.flow.checks.structure import (
+    data_declarations,
+    resumes_what_is_dialled,
+    same_service_code,
+    stands_twice,
+)
 from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, saved_kinds, targets
 from ussd_engine.flow.checks.texts import ends, phrases, texts
 from ussd_engine.flow.checks.widths import foreign_characters, pages
@@ -34,6 +39,7 @@ from ussd_engine.flow.vocabulary import ActionSpec
 RULES: tuple[Rule, ...] = (
     data_declarations,
     stands_twice,
+    resumes_what_is_dialled,
     targets,
     cases,
     calls,

@@ -25,6 +25,21 @@ def same_service_code(flows: Mapping[str, Flow], sources: Mapping[str, Source]) 
             seen.setdefault(code, name)
 
 
+def resumes_what_is_dialled(context: Context) -> Iterator[Diagnostic]:
+    """F115: a 'resume' in a flow that nobody dials: what is gone on with is the session, from its dial."""
+    flow = context.flow
+    if not flow.dial and flow.model_fields_set & {"resume", "resume_within_min"}:
+        key = "resume" if "resume" in flow.model_fields_set else "resume_within_min"
+        message = f"flow '{flow.flow}' has '{key}', and no service code"
+        yield context.source.finding(
+            (key,),
+            "F115",
+            message,
+            "write it in the flow that is dialled; it holds for what that one calls",
+            key=True,
+        )
+
+
 def data_declarations(context: Context) -> Iterator[Diagnostic]:
     """F108: a declaration whose parts do not go together."""
     for name, data in context.flow.data.items():

@@ -8,7 +8,7 @@ from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.formats import FORMS
 from ussd_engine.flow.model import AskState, EndState, Flow, ListState, MenuState
-from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.flow.phrases import PHRASES, needed
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import BadPlaceholder, Slot, pieces, singles, unprintable
 from ussd_engine.flow.vocabulary import GIVEN_TYPES
@@ -116,7 +116,8 @@ def _needs_no_translation(text: str) -> bool:
 def phrases(context: Context) -> Iterator[Diagnostic]:
     """F505: a language that the engine does not speak, and the flow does not lend it the words."""
     for language in context.flow.languages:
-        for key, engine in PHRASES.items():
+        for key in needed(context.flow.resume):
+            engine = PHRASES[key]
             if language not in engine and getattr(context.flow.texts, key) is None:
                 message = f"the engine has no '{key}' in language '{language}'"
                 hint = f"add it under 'texts': {{{key}: {{{language}: ...}}}}"

@@ -8,8 +8,9 @@ from ussd_engine.charset import needless_ucs2
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.checks.texts import all_texts
 from ussd_engine.flow.diagnostic import Diagnostic
-from ussd_engine.flow.fit import Fit, fits
+from ussd_engine.flow.fit import RESUME, Fit, fits
 from ussd_engine.flow.model import ListState
+from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import singles, unprintable
 
 MAX_PAGES = 10
@@ -20,13 +21,19 @@ def pages(context: Context) -> Iterator[Diagnostic]:
     """F508: a screen that does not fit, told once, where it is worst."""
     worst: dict[str, Fit] = {}
     for fit in fits(context.flow, context.networks):
-        listed = isinstance(context.flow.states[fit.state], ListState)
-        if fit.headroom < 0 or (fit.pages > MAX_PAGES and not listed):
+        listed = isinstance(context.flow.states.get(fit.state), ListState)
+        if fit.headroom < 0 or (fit.pages > _most(fit) and not listed):
             known = worst.get(fit.state)
             if known is None or (fit.headroom, -fit.pages) < (known.headroom, -known.pages):
                 worst[fit.state] = fit
     for name, fit in worst.items():
-        yield context.source.finding(("states", name), "F508", _words(fit), _HINT, key=True)
+        path: Path_ = ("texts", "resume_question") if name == RESUME else ("states", name)
+        yield context.source.finding(path, "F508", _words(fit), _HINT, key=True)
+
+
+def _most(fit: Fit) -> int:
+    """Whoever is asked whether to go on has no key to turn pages with."""
+    return 1 if fit.state == RESUME else MAX_PAGES
 
 
 _HINT = "shorten its text, or lower the 'max' of what stands in it; 'ussd check --widths' shows every screen"
@@ -38,7 +45,7 @@ def _words(fit: Fit) -> str:
     if fit.headroom < 0:
         return f"{where} has a page of {fit.cost} {unit}, and {fit.budget} fit"
     return (
-        f"{where} takes {fit.pages} pages of {fit.budget} {unit} at its widest, and {MAX_PAGES} is the most"
+        f"{where} takes {fit.pages} pages of {fit.budget} {unit} at its widest, and {_most(fit)} is the most"
     )
 
 

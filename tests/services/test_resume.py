@@ -1,0 +1,143 @@
+"""Rules of a dial after the line dropped: what the flow's authors have chosen, and nothing runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from tests.runtime.parts import KEYS, program_of
+from tests.services.callback_parts import FLOW, Engine, SampleStore
+from ussd_engine.runtime.program import Program
+from ussd_engine.runtime.session import loads
+from ussd_engine.runtime.step import Result
+from ussd_engine.services.actions import Invocation
+
+QUESTION = "You were not done when the line dropped.\n1. Go on\n2. Start again"
+HELLO = "Hello Jane Sample"
+
+
+def resuming(how: str, minutes: int = 5) -> Program:
+    return program_of(
+        FLOW.replace("start: look", f"start: look\nresume: {how}\nresume_within_min: {minutes}")
+    )
+
+
+def engine(how: str, store: SampleStore | None = None) -> Engine:
+    return Engine(store, program=resuming(how))
+
+
+async def at_the_note(phone: Engine) -> None:
+    """A session that was dropped where it asks for a note."""
+    assert (await phone.send("", session="first")).text.startswith(HELLO)
+    assert (await phone.send("2", session="first")).text.startswith("Your note")
+
+
+async def test_flow_that_says_nothing_starts_again() -> None:
+    """The default: a new session is a new session."""
+    phone = Engine()
+    await at_the_note(phone)
+    assert (await phone.send("", session="second")).text.startswith(HELLO)
+
+
+async def test_continue_goes_on_where_the_line_dropped() -> None:
+    """With the data, the way back and the language; what is typed then counts in the new session."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    assert (await phone.send("", session="second")).text.startswith("Your note")
+    assert (await phone.send("Rent", session="second")).text.startswith("Noted Rent")
+    assert (await phone.send("Rent*0", session="second")).text.startswith("Your note")
+
+
+async def test_ask_lets_the_subscriber_choose() -> None:
+    """One question, in the session's language; anything but its two keys asks again."""
+    phone = engine("ask")
+    await at_the_note(phone)
+    assert (await phone.send("", session="second")).text == QUESTION
+    again = await phone.send("7", session="second")
+    assert (again.text, again.end) == (f"That is not one of the choices.\n{QUESTION}", False)
+    assert (await phone.send("7*1", session="second")).text.startswith("Your note")
+    assert (await phone.send("", session="third")).text == QUESTION
+    assert (await phone.send("2", session="third")).text.startswith(HELLO)
+
+
+async def test_session_that_is_gone_on_with_is_over() -> None:
+    """A late callback of the dropped session gets its last screen, and moves nothing."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    await phone.send("", session="second")
+    assert (await phone.send("2*Late", session="first")).text.startswith("Your note")
+    assert (await phone.send("Rent", session="second")).text.startswith("Noted Rent")
+
+
+async def test_session_that_has_ended_is_not_gone_on_with() -> None:
+    """Who left has nothing to go on with, and who got an answer neither."""
+    phone = engine("continue")
+    await phone.send("", session="first")
+    assert (await phone.send("9", session="first")).end
+    assert (await phone.send("", session="second")).text.startswith(HELLO)
+
+
+async def test_answers_behind_the_code_are_for_the_start() -> None:
+    """A deep dial goes on with nothing; the dial after it goes on with the deep one."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    assert (await phone.send("9", session="second")).text == "Goodbye"
+    assert (await phone.send("2*Rent", session="third")).text.startswith("Noted Rent")
+    assert (await phone.send("", session="fourth")).text.startswith("Noted Rent")
+
+
+async def test_another_phone_has_nothing_to_go_on_with() -> None:
+    """A session is its caller's, by the number that the network gives."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    other = await phone.send("", session="second", phone="+254711222444")
+    assert other.text.startswith(HELLO)
+
+
+async def test_too_late_starts_again() -> None:
+    """After the minutes that the flow gives, a dial is a dial."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    stored = phone.store.peek("at:first")
+    assert stored is not None
+    phone.store.rewrite("at:first", stored.replace(b'"seen_at":', b'"seen_at":-'))
+    assert (await phone.send("", session="second")).text.startswith(HELLO)
+
+
+async def test_action_under_way_is_not_run_again() -> None:
+    """The line dropped while the bank worked: who dials again meets the same work, whatever comes of it."""
+    phone = engine("continue")
+    await phone.send("", session="first")
+    await phone.send("1", session="first")
+
+    async def breaks(action: str, _invocation: Invocation) -> Result | None:
+        if action == "sample.pay":
+            raise RuntimeError("the process is gone for a test")
+        return None
+
+    phone.actions.before = breaks
+    await phone.send("1*8350", session="first")
+    phone.actions.before = None
+    again = await phone.send("", session="second")
+    assert again.text.startswith(HELLO), "it has ended with the payment; there is nothing to go on with"
+    assert list(phone.actions.payments.values()) == [10]
+    paid = await phone.send("1*8350", session="first")
+    assert (paid.text, paid.end) == ("Paid, receipt 100", True)
+    assert len(phone.actions.payments) == 1
+
+
+async def test_two_dials_at_once_go_on_once() -> None:
+    """Whoever is first goes on with the dropped session; nobody stands there twice."""
+    for seed in range(20):
+        phone = engine("continue", SampleStore(Random(seed)))
+        await at_the_note(phone)
+        screens = await asyncio.gather(phone.send("", session="second"), phone.send("", session="third"))
+        assert not any(screen.end for screen in screens)
+        open_at_note = [name for name in ("first", "second", "third") if stands_at(phone, name) == "ask_note"]
+        assert len(open_at_note) <= 1
+
+
+def stands_at(phone: Engine, name: str) -> str | None:
+    raw = phone.store.peek(f"at:{name}")
+    session = loads(raw, KEYS) if raw else None
+    return session.top.state if session and not session.ended else None
