@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -46,7 +46,7 @@ from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import WORKFLOW as DECISION
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
-from ussd_engine.services.callbacks import Callbacks, Network
+from ussd_engine.services.callbacks import Callbacks, Network, Texts
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
@@ -80,6 +80,13 @@ SMS_RETRY = Backoff(first_delay_s=2.0, factor=2.0, max_delay_s=600.0, give_up_af
 """For a message that the sender did not take: a day, after which the news is stale."""
 
 Sessions = Literal["configured", "memory"]
+
+
+class Between(Protocol):
+    """What stands between the flows and the engine behind them, where somebody plays with it."""
+
+    def actions(self, real: Actions) -> Actions: ...
+    def texts(self, real: Texts) -> Texts: ...
 
 
 class SystemClock:
@@ -119,7 +126,9 @@ def _compiled(library: Library, settings: Settings) -> Program:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, sessions: Sessions = "configured") -> AsyncIterator[Engine]:
+async def running(
+    settings: Settings, *, sessions: Sessions = "configured", between: Between | None = None
+) -> AsyncIterator[Engine]:
     """Start everything, and stop it at the end of the block."""
     library, program = load_flows(settings)
     data_dir = settings.data_dir
@@ -202,10 +211,11 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         # apart, so that no work that is taken over holds up a sign of life
         await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
         await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))
+        actions = Actions(subscriptions, accounts, profiles, workflows)
         callbacks = Callbacks(
-            texts=translations,
+            texts=between.texts(translations) if between else translations,
             store=store,
-            actions=Actions(subscriptions, accounts, profiles, workflows),
+            actions=between.actions(actions) if between else actions,
             keys=keys,
             clock=clock,
             networks=_networks(settings),
