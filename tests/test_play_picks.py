@@ -59,6 +59,8 @@ def program() -> Program:
 def test_a_picked_outcome_comes_back_until_the_bank_decides_again(tmp_path: Path) -> None:
     """The sandbox bank takes every number as new; here it is somebody with a name, and then as new again."""
     script = [
+        "/outcome subscription.chek subscribed",
+        "/outcome subscription.check subscribd",
         "/outcome subscription.check subscribed",
         "/outcome subscription.profile found",
         "/drop",
@@ -67,8 +69,10 @@ def test_a_picked_outcome_comes_back_until_the_bank_decides_again(tmp_path: Path
         "/drop",
     ]
 
-    _, picked, _, dropped, listed, cleared, new = play(tmp_path, "\n".join(script))[:7]
+    _, action, outcome, picked, _, dropped, listed, cleared, new, _ = play(tmp_path, "\n".join(script))
 
+    assert "There is no action subscription.chek; did you mean 'subscription.check'?" in words(action)
+    assert "subscription.check has no outcome subscribd; did you mean 'subscribed'?" in words(outcome)
     assert "comes back with subscribed, and the bank is not asked" in words(picked)
     assert "Hello Jane" in page(dropped)
     assert "subscription.profile comes back with found: first_name 'Jane'" in dropped
@@ -89,29 +93,24 @@ def test_a_picked_effect_changes_nothing(tmp_path: Path) -> None:
     assert not [part for part in parts if "SMS to" in part]
 
 
-def test_a_wrong_name_of_an_action_or_an_outcome_is_led_to_the_right_one(tmp_path: Path) -> None:
-    """Nothing is picked by a word that was not meant."""
-    _, action, outcome, _ = play(tmp_path, "/outcome account.opn opened\n/outcome account.open opend")
+def test_another_network_or_language_is_dialled_at_once(tmp_path: Path) -> None:
+    """Limits are those of the network; flows begin in the language, and the menu's own switch goes on from there."""
+    script = [
+        "/network 63903",
+        "/network 64007",
+        "/network",
+        "/language fr",
+        "/language sw",
+        "2",
+        "/language en",
+    ]
 
-    assert "There is no action account.opn; did you mean 'account.open'?" in action
-    assert "account.open has no outcome opend; did you mean 'opened'?" in outcome
+    _, known, unknown, networks, wrong, switched, pressed, back, _ = play(tmp_path, "\n".join(script))
 
-
-def test_another_network_brings_its_limits(tmp_path: Path) -> None:
-    """The line drops at a switch, as a SIM of another network is another session."""
-    _, known, unknown, listed, _ = play(tmp_path, "/network 63903\n/network 64007\n/network")
-
-    assert "pages of 182 septets" in known
     assert "60 of 182 septets" in known
-    assert "nothing is set for it" in words(unknown)
+    assert "nothing is set for it, so it is as the default" in words(unknown)
     assert "60 of 160 septets" in unknown
-    assert "63903: pages of 182 septets or 80 UCS-2 units, inputs of 90 characters" in listed
-
-
-def test_another_language_is_the_one_that_flows_begin_in(tmp_path: Path) -> None:
-    """The menu's own switch still works from there; a language that no flow has is named with those there are."""
-    _, wrong, switched, pressed, back, _ = play(tmp_path, "/language fr\n/language sw\n2\n/language en")
-
+    assert "63903: pages of 182 septets or 80 UCS-2 units, inputs of 90 characters" in networks
     assert "No flow has the language fr. Languages: en, sw" in wrong
     assert page(switched) == "Karibu Acme Bank\n1. Fungua akaunti\n2. English\n0. Toka"
     assert page(pressed) == page(back) == "Welcome to Acme Bank\n1. Open an account\n2. Kiswahili\n0. Exit"

@@ -121,7 +121,7 @@ def test_a_screen_that_has_become_different_is_shown_beside_the_one_in_the_file(
     """The rest is played on; the exit status is that of a finding."""
     file = tmp_path / "t.yaml"
     steps = [
-        Step("dial", screen="Welcome to Bcme Bank"),
+        Step("dial", "", [("subscription.check", Result("new_customer"))], "Welcome to Bcme Bank"),
         Step("type", "0", ends=True),
         Step("dial", ends=True),
     ]

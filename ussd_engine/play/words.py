@@ -12,27 +12,28 @@ if TYPE_CHECKING:
     from ussd_engine.settings_model import NetworkProfile
 
 HELP: Final = """\
-Type what you would on the phone, and press Enter. An empty line is an answer.
-  /dial CODE     dial; answers may follow the code: /dial *384*100*1*2#
-  /dial          dial the same again
-  /drop          the line drops: dial again, in a new session
-  /repeat        the gateway sends its last callback once more
-  /phone NUMBER  dial with another phone, such as +254700000001
-  /network CODE  dial in another network, with its limits and keys
-  /network       list the networks
-  /language CODE dial flows that begin in this language
-  /language      list the languages
+Type what you would on the phone, and press Enter.
+An empty line is an answer.
+  /dial CODE      dial, also with answers: /dial *384*100*1*2#
+  /dial           dial the same again
+  /drop           the line drops: dial again, in a new session
+  /repeat         the gateway sends its last callback again
+  /phone NUMBER   dial with another phone, +254700000001
+  /network        list the networks
+  /network CODE   dial in another one, with its limits and keys
+  /language       list the languages
+  /language CODE  dial flows that begin in this one
+  /outcome        list the actions and their outcomes
   /outcome ACTION OUTCOME
-                 from now on the action comes back with this outcome, with
-                 sample values, and the bank is not asked
-  /outcome ACTION
-                 the bank decides again
-  /outcome       list the actions and their outcomes
+                  the action comes back with this outcome and
+                  sample values, and the bank is not asked
+  /outcome ACTION the bank decides again
   /save FILE [NAME]
-                 write down what happened since phone, network, code or
-                 language last changed: a transcript for flows/tests/
-  /help          show this
-  /quit          end"""
+                  write a transcript for flows/tests/: what
+                  happened since phone, network, code or
+                  language last changed
+  /help           show this
+  /quit           end"""
 
 
 def limits(code: str, profile: NetworkProfile) -> str:
