@@ -18,7 +18,7 @@ def below(kind: type[UssdError]) -> Iterator[type[UssdError]]:
 
 def test_tree_names_every_error_with_its_code() -> None:
     """Whoever looks a code up finds it in the one tree, wherever in the engine its error is defined."""
-    for module in ("bootstrap", "drawing.visits"):  # which import all that can raise
+    for module in ("bootstrap", "drawing.visits", "play", "testing.walk"):  # which import all that can raise
         importlib.import_module(f"ussd_engine.{module}")
     drawn = dict(re.findall(r"── (\w+) +([a-z_]+|\(its own\))", str(errors.__doc__)))
     ours = [kind for kind in below(UssdError) if kind.__module__.startswith("ussd_engine.")]

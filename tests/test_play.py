@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,16 @@ import pytest
 from adapters.gateways.africastalking import AfricasTalking
 from adapters.gateways.form import MEDIA_TYPE
 from tests.test_cli import ROOT, WITHIN_S, environment
+from ussd_engine.play.display import cost_of
 from ussd_engine.play.handset import Handset, split_dialled
-from ussd_engine.play.player import cost_of
 from ussd_engine.settings_model import NetworkProfile
 
 CODES = ["*384*100#", "*384#"]
 
 
-def play(data_dir: Path, script: str, *arguments: str) -> list[str]:
+def play(
+    data_dir: Path, script: str, *arguments: str, variables: Mapping[str, str] | None = None
+) -> list[str]:
     """The output, cut at the lines that were typed; each part starts with its line."""
     command = [sys.executable, "-m", "ussd_engine", "play", "--config", "config.yaml", *arguments]
     run = subprocess.run(
@@ -27,7 +30,7 @@ def play(data_dir: Path, script: str, *arguments: str) -> list[str]:
         input=script,
         capture_output=True,
         text=True,
-        env=environment({"data_dir": str(data_dir)}),
+        env=environment({"data_dir": str(data_dir)}) | dict(variables or {}),
         cwd=ROOT,
         timeout=WITHIN_S,
         check=False,
@@ -41,6 +44,11 @@ def play(data_dir: Path, script: str, *arguments: str) -> list[str]:
 def page(part: str) -> str:
     """The text inside of the first box."""
     return "\n".join(re.findall(r"^\| (.*?) *\|$", part.partition("septets")[0], re.MULTILINE))
+
+
+def words(part: str) -> str:
+    """Without the breaks of its lines."""
+    return " ".join(part.split())
 
 
 def test_an_account_is_opened_on_the_phone_and_the_sms_arrives(tmp_path: Path) -> None:

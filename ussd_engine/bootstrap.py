@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -49,7 +49,7 @@ from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import WORKFLOW as DECISION
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
-from ussd_engine.services.callbacks import Callbacks, Network
+from ussd_engine.services.callbacks import Callbacks, Network, Programs
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
@@ -87,6 +87,13 @@ SMS_RETRY = Backoff(first_delay_s=2.0, factor=2.0, max_delay_s=600.0, give_up_af
 Sessions = Literal["configured", "memory"]
 TakeUp = Literal["unless_published", "always", "never"]
 """Whether the folder of flows becomes the current revision at the start. `never` serves what is current already."""
+
+
+class Between(Protocol):
+    """What stands between the flows and the engine behind them, where somebody plays with it."""
+
+    def actions(self, real: Actions) -> Actions: ...
+    def programs(self, real: Programs) -> Programs: ...
 
 
 class SystemClock:
@@ -127,7 +134,11 @@ def _compiled(library: Library, settings: Settings) -> Program:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, sessions: Sessions = "configured", flows: TakeUp = "unless_published"
+    settings: Settings,
+    *,
+    sessions: Sessions = "configured",
+    flows: TakeUp = "unless_published",
+    between: Between | None = None,
 ) -> AsyncIterator[Engine]:
     """Start everything, and stop it at the end of the block."""
     data_dir = settings.data_dir
@@ -213,10 +224,11 @@ async def running(
         # apart, so that no work that is taken over holds up a sign of life
         await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
         await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))
+        actions = Actions(subscriptions, accounts, profiles, workflows)
         callbacks = Callbacks(
-            programs=live,
+            programs=between.programs(live) if between else live,
             store=store,
-            actions=Actions(subscriptions, accounts, profiles, workflows),
+            actions=between.actions(actions) if between else actions,
             keys=keys,
             clock=clock,
             networks=_networks(settings),

@@ -199,13 +199,28 @@ def play(
     phone: Annotated[str, typer.Option(help="The number that dials, in full.")] = "+254711000000",
     code: Annotated[str, typer.Option(help="What is dialled.")] = "*384*100#",
     network: Annotated[str, typer.Option(help="The network's code: it sets the limits.")] = "63902",
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Show a transcript step by step instead, and where the flows have become different.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """A phone in the terminal, against the same engine and the sandbox bank.
 
     Keeps its own data in data_dir/play, so nothing that the service holds is touched. Type /help there.
+    Exit status of --replay: 0 all as in the file, 1 something differs or a rule is broken, 2 could not run.
     """
     try:
         settings = console.read_settings(config)
+        if replay is not None:
+            from ussd_engine.play.replaying import show  # noqa: PLC0415 - see the module
+
+            if not show(settings, replay, sys.stdout):
+                raise typer.Exit(console.FINDINGS)
+            return
 
         from ussd_engine.play import Handset  # noqa: PLC0415 - see the module
         from ussd_engine.play import play as run  # noqa: PLC0415

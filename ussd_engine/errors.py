@@ -6,7 +6,8 @@
     ├── SettingsError            settings_invalid        this machine or its settings are wrong; nothing starts
     │   └── InvalidSettings      settings_invalid        config.yaml or USSD__* has findings; holds all of them
     ├── FlowError                flow_invalid            a flow folder cannot be used
-    │   └── InvalidFlows         flow_invalid            a flow folder has findings; holds all of them
+    │   ├── InvalidFlows         flow_invalid            a flow folder has findings; holds all of them
+    │   └── BadTranscript        flow_invalid            a file is no transcript, or not one of these flows
     ├── BadVisits                visits_invalid          a file of counts of visits cannot be used
     ├── GuardError               expression_invalid      an expression is no CEL, or cannot be computed
     ├── IllegalMove              illegal_move            an edge that the compiled flow does not have
@@ -25,6 +26,8 @@
     ├── BadPosition              bad_position            no position in the feed of events
     ├── ListenerTooSlow          listener_too_slow       a listener takes events slower than they come
     ├── SealBroken               seal_broken             sealed data does not open: another key, place or content
+    ├── RuleBroken               rule_broken             a flow under test did what none may; holds the way there
+    ├── CannotSave               cannot_save             what was played cannot be written down there
     ├── WorkFailed               work_failed             an operation met a fault of the engine's own
     ├── IdentityTaken            identity_taken          an identity stands with another customer; staff decide
     └── Refusal                  (its own)               a rule of the business says no

@@ -11,7 +11,9 @@ from ussd_engine.bootstrap import running
 from ussd_engine.errors import SettingsError
 from ussd_engine.play.handset import Handset
 from ussd_engine.play.keyboard import lines
+from ussd_engine.play.picks import Picks
 from ussd_engine.play.player import Player
+from ussd_engine.services.action_specs import SPECS
 from ussd_engine.settings_model import Cbs, Database, Keys, Redis, SmsSettings, Workflows
 
 if TYPE_CHECKING:
@@ -23,10 +25,11 @@ __all__ = ["Handset", "own_data", "play"]
 async def play(settings: Settings, handset: Handset, keyboard: TextIO, out: TextIO) -> None:
     """Run the engine and a phone until the input ends. Raises UssdError when the engine cannot start."""
     logs.configure("error", "auto")
-    settings = own_data(settings)
+    settings, picks = own_data(settings), Picks(SPECS)
     try:
-        async with running(settings, sessions="memory", flows="always") as engine:
-            await Player(engine, handset, out, interactive=keyboard.isatty()).run(lines(keyboard))
+        async with running(settings, sessions="memory", flows="always", between=picks) as engine:
+            player = Player(engine, handset, picks, out, interactive=keyboard.isatty())
+            await player.run(lines(keyboard))
     except SQLAlchemyError as error:
         raise SettingsError(f"a database in {settings.data_dir} cannot be used; delete the folder") from error
     except OSError as error:

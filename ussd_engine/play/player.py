@@ -1,4 +1,4 @@
-"""The screen of the phone, and who types on it.
+"""Who types on the phone, and what comes of it.
 
 Every callback is read and every screen is answered by the gateway adapter: what is played is what would be on
 the wire.
@@ -7,59 +7,58 @@ the wire.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TextIO, cast
-
-from rich.box import ASCII, ROUNDED
-from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
+from typing import TYPE_CHECKING, Final, Literal, TextIO, cast
 
 from adapters.gateways.africastalking import HOP_HEADER
 from adapters.gateways.form import MEDIA_TYPE
-from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.errors import BadCallback
+from ussd_engine.flow.diagnostic import did_you_mean
+from ussd_engine.play.display import Display
+from ussd_engine.play.recording import Caller, CannotSave, Recording, Turn
+from ussd_engine.play.words import HELP, came_back, limits, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from adapters.sms.console import ConsoleSms
     from ussd_engine.bootstrap import Engine
     from ussd_engine.play.handset import Handset
+    from ussd_engine.play.picks import Picks
     from ussd_engine.ports import Gateway
-    from ussd_engine.settings_model import NetworkProfile
 
-PHONE_COLUMNS: Final = 44
-"""Wide enough that the lines of a page are seldom broken, as on a phone that is held upright."""
 SMS_POLL_S: Final = 0.2
 LAST_SMS_WITHIN_S: Final = 1.5
 """At the end of a script: a message that follows the last screen is on its way for a moment."""
 
-HELP: Final = """\
-Type what you would on the phone, and press Enter. An empty line is an answer.
-  /dial CODE    dial; answers may follow the code: /dial *384*100*1*2#
-  /dial         dial the same again
-  /drop         the line drops: dial again, in a new session
-  /repeat       the gateway sends its last callback once more
-  /phone NUMBER go on with another phone, such as +254700000001
-  /help         show this
-  /quit         end"""
-
 
 class Player:
-    """The screen of the phone, and who types on it."""
+    """Takes line after line. A line that begins with `/` is a command."""
 
-    def __init__(self, engine: Engine, handset: Handset, out: TextIO, *, interactive: bool) -> None:
+    def __init__(
+        self, engine: Engine, handset: Handset, picks: Picks, out: TextIO, *, interactive: bool
+    ) -> None:
         self._engine = engine
         self._sms = cast("ConsoleSms", engine.sms)  # whatever is configured, `own_data` plays with this one
         self._handset = handset
+        self._picks = picks
         self._gateway: Gateway = next(iter(engine.gateways.values()))
         self._interactive = interactive
-        plain = not (interactive and out.isatty())
-        self._console = Console(file=out, highlight=False, no_color=plain, width=80 if plain else None)
-        self._box = ASCII if plain else ROUNDED
+        self._display = Display(out, interactive=interactive)
+        self._recording = Recording()
         self._ended = True
         self._prompted = False
         self._read_sms: set[str] = set()
+        self._commands: Mapping[str, Callable[[str], Awaitable[None]]] = {
+            "/help": self._help,
+            "/dial": self._dial,
+            "/drop": self._drop,
+            "/repeat": self._repeat,
+            "/phone": self._phone,
+            "/network": self._network,
+            "/language": self._language,
+            "/outcome": self._outcome,
+            "/save": self._save,
+        }
 
     async def run(self, lines: AsyncIterator[str]) -> None:
         """Dial, then take line after line."""
@@ -67,74 +66,138 @@ class Player:
         inbox = asyncio.create_task(self._inbox())
         try:
             self._say("A phone against the sandbox bank. /help shows what can be typed.")
-            await self._dial(self._handset.dialled)
+            await self._dial("")
             self._prompt()
             async for line in lines:
                 self._prompted = False
                 if not self._interactive:
                     self._say(line)  # a terminal has shown it already
-                if not await self._take(line):
+                if line.strip() == "/quit":
                     return
+                await self._take(line)
                 self._prompt()
             await asyncio.sleep(0 if self._interactive else LAST_SMS_WITHIN_S)
             self._say("")
         finally:
             inbox.cancel()
 
-    async def _take(self, line: str) -> bool:
-        """One line; whether to go on."""
-        command, _, argument = line.strip().partition(" ")
-        match command, argument.strip():
-            case "/quit", _:
-                return False
-            case "/help", _:
-                self._say(HELP)
-            case "/dial", dialled:
-                await self._dial(dialled or self._handset.dialled)
-            case "/drop", _:
-                self._say("The line dropped.")
-                await self._dial(self._handset.dialled)
-            case "/repeat", _:
-                await self._send(self._handset.callback())
-            case "/phone", "":
-                self._say("Give a number as well, such as /phone +254700000001")
-            case "/phone", number:
-                self._handset.phone_number = number
-                await self._dial(self._handset.dialled)
-            case _ if command.startswith("/"):
-                self._say(f"There is no {command}. /help shows what can be typed.")
-            case _ if self._ended:
-                self._say("There is no session. /dial dials again.")
-            case _:
-                await self._send(self._handset.press(line))
-        return True
+    async def _take(self, line: str) -> None:
+        name, _, argument = line.strip().partition(" ")
+        if name in self._commands:
+            await self._commands[name](argument.strip())
+        elif name.startswith("/"):
+            self._say(f"There is no {name}. /help shows what can be typed.")
+        elif self._ended:
+            self._say("There is no session. /dial dials again.")
+        else:
+            await self._send("type", line, self._handset.press(line))
+
+    # --- commands
+
+    async def _help(self, _argument: str) -> None:
+        self._say(HELP)
 
     async def _dial(self, dialled: str) -> None:
         known = self._engine.live.program.dial
+        dialled = dialled or self._handset.dialled
         self._say(f"{self._handset.phone_number} dials {dialled}")
         body = self._handset.dial(dialled, known)
         if self._handset.service_code not in known:
             self._say(f"No flow has this code under 'dial'. Known: {', '.join(known)}")
-        await self._send(body)
+        await self._send("dial", "*".join(self._handset.inputs), body)
 
-    async def _send(self, body: bytes) -> None:
+    async def _drop(self, _argument: str) -> None:
+        self._say("The line dropped.")
+        await self._dial("")
+
+    async def _repeat(self, _argument: str) -> None:
+        await self._send("repeat", "", self._handset.callback())
+
+    async def _phone(self, number: str) -> None:
+        if not number:
+            self._say("Give a number as well, such as /phone +254700000001")
+            return
+        self._handset.phone_number = number
+        await self._dial("")
+
+    async def _network(self, code: str) -> None:
+        profiles = self._engine.settings.network_profiles
+        if not code:
+            self._say("\n".join(limits(code, profile) for code, profile in profiles.items()))
+            return
+        self._handset.network = code
+        unknown = "" if code in profiles else "; nothing is set for it, so it is as the default"
+        self._say(limits(code, self._engine.settings.network(code)) + unknown)
+        await self._dial("")
+
+    async def _language(self, code: str) -> None:
+        known = self._picks.languages
+        if code not in known:
+            wrong = f"No flow has the language {code}. " if code else ""
+            self._say(f"{wrong}Languages: {', '.join(known)}")
+            return
+        self._picks.language = code
+        self._say(f"Flows begin in {code}, until they or the bank say otherwise.")
+        await self._dial("")
+
+    async def _outcome(self, argument: str) -> None:
+        action, _, outcome = argument.partition(" ")
+        outcome, spec = outcome.strip(), self._picks.specs.get(action)
+        if not action:
+            self._say(outcomes(self._picks.specs, self._picks.outcomes))
+        elif spec is None:
+            self._say(f"There is no action {action}; {did_you_mean(action, self._picks.specs)}")
+        elif not outcome:
+            self._picks.outcomes.pop(action, None)
+            self._say(f"The sandbox bank decides on {action} again.")
+        elif outcome not in spec.outcomes:
+            self._say(f"{action} has no outcome {outcome}; {did_you_mean(outcome, spec.outcomes)}")
+        else:
+            self._picks.outcomes[action] = outcome
+            self._say(f"From now on {action} comes back with {outcome}, and the bank is not asked.")
+
+    async def _save(self, argument: str) -> None:
+        file, _, name = argument.partition(" ")
+        if not file:
+            self._say("Give a file as well, such as /save flows/tests/first_account.yaml A first account")
+            return
+        try:
+            self._recording.save(file, name.strip())
+        except CannotSave as error:
+            self._say(str(error))
+            return
+        self._say(
+            f"Written to {file}; steps: {len(self._recording.turns)}. ussd play --replay {file} shows them.\n"
+            "All that was typed stands in it, a PIN or a date of birth too: only its owner can read it."
+        )
+
+    # --- callbacks and messages
+
+    async def _send(self, kind: Literal["dial", "type", "repeat"], text: str, body: bytes) -> None:
         try:
             callback = self._gateway.parse(body, MEDIA_TYPE)
         except BadCallback as error:
             self._ended = True
             self._say(f"No gateway would send this. {error}")
             return
-        answer = self._gateway.answer(await self._engine.callbacks.handle(callback))
-        kind, _, page = answer.body.decode().partition(" ")
-        self._ended = kind == "END"
-        self._show(kind, page, answer.headers.get(HOP_HEADER, ""))
+        self._picks.ran.clear()
+        screen = await self._engine.callbacks.handle(callback)
+        answer = self._gateway.answer(screen)
+        word, _, page = answer.body.decode().partition(" ")
+        self._ended = word == "END"
+        ran = tuple(self._picks.ran)
+        if self._picks.outcomes:
+            for action, result in ran:
+                self._say(f"({came_back(action, result)})")
+        profile = self._engine.settings.network(self._handset.network)
+        self._display.page(page, answer.headers.get(HOP_HEADER, ""), profile, end=self._ended)
+        self._recording.add(self._caller, Turn(kind, text, ran, screen.text, screen.end))
         await self._show_sms()
 
-    def _show(self, kind: str, page: str, label: str) -> None:
-        profile = self._engine.settings.network(self._handset.network)
-        cost, fits = cost_of(page, profile)
-        colour = "red" if not fits else "dim" if self._ended else "green"
-        self._panel(page, f"{kind} {label}", cost if fits else f"{cost} - DOES NOT FIT", colour)
+    @property
+    def _caller(self) -> Caller:
+        handset = self._handset
+        return Caller(handset.service_code, handset.phone_number, handset.network, self._picks.language)
 
     async def _inbox(self) -> None:
         """Messages come when they come."""
@@ -148,36 +211,13 @@ class Player:
             self._read_sms.add(sms.message_id)
             if self._prompted:
                 self._say("")
-            size = f"{septets(sms.text)} septets" if is_gsm7(sms.text) else f"{units(sms.text)} UCS-2 units"
-            self._panel(sms.text, f"SMS to {sms.phone_number}", size, "cyan")
+            self._display.sms(sms.text, sms.phone_number)
             if self._prompted:
                 self._prompt()
 
-    def _panel(self, text: str, title: str, subtitle: str, colour: str) -> None:
-        """Nothing of a text may steer the terminal: a subscriber may have typed it."""
-        shown = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-        panel = Panel(
-            Text(shown, overflow="fold"),
-            box=self._box,
-            title=Text(title),
-            subtitle=Text(subtitle),
-            border_style=colour,
-            width=PHONE_COLUMNS,
-        )
-        self._console.print(panel)
-
     def _say(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._display.say(text)
 
     def _prompt(self) -> None:
         self._prompted = True
-        self._console.print("> ", end="")
-
-
-def cost_of(page: str, profile: NetworkProfile) -> tuple[str, bool]:
-    """What a page takes of its budget, in words, and whether it fits."""
-    if is_gsm7(page):
-        used, budget, unit = septets(page), profile.page_septets, "septets"
-    else:
-        used, budget, unit = units(page), profile.page_ucs2, "UCS-2 units"
-    return f"{used} of {budget} {unit}", used <= budget
+        self._display.prompt()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ussd_engine.flow.guards import Expression
 from ussd_engine.flow.text import Slot
@@ -174,3 +174,14 @@ class Program:
     """Service code to the flow that it starts."""
     pages: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
     """Pages of static screens, filled as they are first shown; bounded by the screens of the program."""
+
+
+def beginning_in(program: Program, language: str) -> Program:
+    """The same program, where each flow that has the language has it first: sessions begin in it."""
+    flows = {
+        name: replace(flow, languages=(language, *(other for other in flow.languages if other != language)))
+        if language in flow.languages
+        else flow
+        for name, flow in program.flows.items()
+    }
+    return replace(program, flows=flows, pages={})

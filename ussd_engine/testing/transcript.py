@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import yaml
@@ -34,6 +35,7 @@ Kind = Literal["dial", "type", "repeat", "stale", "twice", "crash", "lose_race",
 """A dial with the answers behind the code; an input, alone or as two callbacks at once, or with something that goes
 wrong in its turn; a callback again or too late; seconds that pass."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+KEYS = ("transcript", "dial", "network", "phone", "language", "clock", "steps")
 
 
 @dataclass(slots=True)
@@ -52,12 +54,19 @@ class Step:
 
 @dataclass(slots=True)
 class Transcript:
-    """`dial` is the service code, `network` a network's code or `default`."""
+    """`dial` is the service code, `network` a network's code or `default`.
+
+    Where they matter, `phone` is the number that dials, `language` the one that the flows begin in instead of their
+    own first, and `clock` when it all begins.
+    """
 
     name: str
     dial: str
     network: str
     steps: list[Step]
+    phone: str = ""
+    language: str = ""
+    clock: datetime | None = None
 
 
 class BadTranscript(FlowError):
@@ -69,6 +78,9 @@ def dumps(transcript: Transcript) -> str:
         "transcript": transcript.name,
         "dial": transcript.dial,
         "network": transcript.network,
+        **({"phone": transcript.phone} if transcript.phone else {}),
+        **({"language": transcript.language} if transcript.language else {}),
+        **({"clock": transcript.clock.isoformat()} if transcript.clock else {}),
         "steps": [_plain(step) for step in transcript.steps],
     }
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
@@ -79,12 +91,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    block = (
-        "\n" in text
-        and text.isprintable() is False
-        and all(line == line.rstrip() for line in text.split("\n"))
-    )
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
+    block = "\n" in text and all(line.isprintable() and line == line.rstrip() for line in text.split("\n"))
+    style = "|" if block else None if text.isprintable() else '"'  # where every sign is written as it is
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
@@ -125,15 +134,35 @@ def loads(file: Path, shown_as: str | None = None) -> Transcript:
     if not isinstance(data, dict) or "transcript" not in data:
         raise refuse((), "this is no transcript; it begins with 'transcript: what happens'")
     for key in data:
-        if key not in {"transcript", "dial", "network", "steps"}:
-            raise refuse((key,), f"unknown key '{key}'; known: transcript, dial, network, steps")
+        if key not in KEYS:
+            raise refuse((key,), f"unknown key '{key}'; known: {', '.join(KEYS)}")
     steps = data.get("steps")
     if not isinstance(data.get("dial"), str) or not isinstance(steps, list) or not steps:
         raise refuse((), "a transcript needs 'dial' with a service code, and 'steps'")
     found = [_step(refuse, ("steps", number), step) for number, step in enumerate(steps)]
     if found[0].kind != "dial":
         raise refuse(("steps", 0), "the first step is 'dial'")
-    return Transcript(str(data["transcript"]), data["dial"], str(data.get("network", "default")), found)
+    return Transcript(
+        str(data["transcript"]),
+        data["dial"],
+        str(data.get("network", "default")),
+        found,
+        str(data.get("phone", "")),
+        str(data.get("language", "")),
+        _clock(refuse, data.get("clock")),
+    )
+
+
+def _clock(refuse: Any, text: object) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise refuse(("clock",), "a clock shows a time with its zone, such as 2026-01-15T09:00:00+00:00")
+    return at
 
 
 def _step(refuse: Any, path: tuple[str | int, ...], step: object) -> Step:

@@ -54,6 +54,9 @@ class Walk:
     rig: Rig
     service_code: str
     network: str
+    phone: str = PHONE
+    first: str = ""
+    """The answers behind the code of the first dial."""
     steps: list[Step] = field(default_factory=list)
     turns: int = 0
     line: Line = field(init=False)
@@ -65,7 +68,7 @@ class Walk:
     _all_seen: bool = True
 
     def __post_init__(self) -> None:
-        self.dial()
+        self.do("dial", self.first)
 
     # --- what happens on the air
 
@@ -99,7 +102,7 @@ class Walk:
     def dial(self, *answers: str) -> None:
         """A new session; with `answers` behind the code it is a deep dial."""
         self.line = Line(
-            self.service_code, f"session-{next(self._numbers)}", self.network, PHONE, list(answers)
+            self.service_code, f"session-{next(self._numbers)}", self.network, self.phone, list(answers)
         )
         self.shown = None
         self._since_action.clear()
@@ -188,7 +191,7 @@ class Walk:
         return Transcript(name, self.service_code, self.network, list(self.steps))
 
     def _check_screen(self, screen: Screen, *, may_apologise: bool) -> None:
-        profile = self.rig.networks[self.network]
+        profile = self.rig.profile(self.network)
         text = screen.text
         ucs2 = not is_gsm7(text)
         cost, budget = (units if ucs2 else septets)(text), budget_of(profile, ucs2=ucs2)
@@ -222,7 +225,7 @@ class Walk:
             return False
         node = self.rig.program.flows[session.top.flow].nodes[session.top.state]
         back = node.back if isinstance(node, (Menu, Ask, List)) else None
-        own = self.rig.networks[self.network].back
+        own = self.rig.profile(self.network).back
         key = own if back is not None and own is not None else back
         if isinstance(node, Menu) and key in node.keys:
             return False

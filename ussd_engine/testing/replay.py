@@ -1,0 +1,118 @@
+"""A transcript run again, on the flows as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from structlog.testing import capture_logs
+
+from ussd_engine.flow.diagnostic import did_you_mean
+from ussd_engine.runtime.program import beginning_in
+from ussd_engine.testing.flow_tests import plainest
+from ussd_engine.testing.rig import BEGIN, PHONE, Rig
+from ussd_engine.testing.transcript import BadTranscript
+from ussd_engine.testing.walk import RuleBroken, Walk
+
+if TYPE_CHECKING:
+    from ussd_engine.flow.pager import Profile
+    from ussd_engine.flow.vocabulary import ActionSpec
+    from ussd_engine.runtime.program import Program
+    from ussd_engine.runtime.step import Result
+    from ussd_engine.testing.transcript import Step, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One step: `step` as it came now, `expected` as it stands in the file.
+
+    `label` is where the session stands; empty while there is none. Nothing follows a broken rule.
+    """
+
+    step: Step
+    expected: Step
+    label: str
+    broken_rule: str | None
+
+    @property
+    def differs(self) -> bool:
+        """A screen that the file does not give may be any; `ends` counts where the file gives either."""
+        if self.expected.screen is None:
+            return self.expected.ends and not self.step.ends
+        return (self.step.screen, self.step.ends) != (self.expected.screen, self.expected.ends)
+
+
+def replay(
+    transcript: Transcript,
+    program: Program,
+    specs: Mapping[str, ActionSpec],
+    networks: Mapping[str, Profile],
+) -> Iterator[Replayed]:
+    """Each step as it has come. Raises BadTranscript for one that these flows and actions cannot run."""
+    _refuse_unknown(transcript, program, specs)
+    actions = _Actions()
+    if transcript.language:
+        program = beginning_in(program, transcript.language)
+    rig = Rig(program, specs, networks, actions.decide)
+    if transcript.clock is not None:
+        rig.clock.put_forward((transcript.clock - BEGIN).total_seconds())
+    walk: Walk | None = None
+    try:
+        for expected in transcript.steps:
+            actions.coming = list(expected.actions)
+            try:
+                with capture_logs():  # what the engine warns of is for its log, and not for who looks on
+                    walk = _walked(walk, rig, transcript, expected)
+            except RuleBroken as broken:
+                yield Replayed(broken.transcript.steps[-1], expected, "", broken.rule)
+                return
+            label = walk.shown.label if walk.shown else ""
+            yield Replayed(walk.steps[-1], expected, label, None)
+    finally:
+        rig.close()
+
+
+def _walked(walk: Walk | None, rig: Rig, transcript: Transcript, step: Step) -> Walk:
+    if walk is None:
+        phone = transcript.phone or PHONE
+        return Walk(rig, transcript.dial, transcript.network, phone, step.text)
+    walk.do(step.kind, step.text)
+    return walk
+
+
+@dataclass(slots=True)
+class _Actions:
+    """What the actions of a step come back with: in order, as the file says, then as plainly as they can."""
+
+    coming: list[tuple[str, Result]] = field(default_factory=list)
+
+    def decide(self, spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
+        for number, (action, result) in enumerate(self.coming):
+            if action == spec.name:
+                del self.coming[number]
+                return result
+        return plainest(spec)
+
+
+def _refuse_unknown(transcript: Transcript, program: Program, specs: Mapping[str, ActionSpec]) -> None:
+    if transcript.dial not in program.dial:
+        raise BadTranscript(
+            f"no flow has the code {transcript.dial} under 'dial'; {did_you_mean(transcript.dial, program.dial)}"
+        )
+    languages = dict.fromkeys(one for flow in program.flows.values() for one in flow.languages)
+    if transcript.language and transcript.language not in languages:
+        raise BadTranscript(f"no flow has the language {transcript.language}; known: {', '.join(languages)}")
+    for number, step in enumerate(transcript.steps, 1):
+        if step.kind == "wait" and not step.text.replace(".", "", 1).isdecimal():
+            raise BadTranscript(f"step {number}: wait takes seconds, such as 60")
+        for action, result in step.actions:
+            if action not in specs:
+                raise BadTranscript(
+                    f"step {number}: there is no action {action}; {did_you_mean(action, specs)}"
+                )
+            outcomes = specs[action].outcomes
+            if result.outcome not in outcomes:
+                raise BadTranscript(
+                    f"step {number}: {action} has no outcome {result.outcome}; {did_you_mean(result.outcome, outcomes)}"
+                )
