@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 
 from tests.database_fixtures import KINDS, urls_of
-from tests.service.process import ROOT, Phone, Service
+from tests.service.process import KEY, ROOT, Phone, Service
 
 WITHIN_S = 60.0
 SESSIONS = 300
@@ -351,6 +351,23 @@ async def test_a_dry_run_counts_and_changes_nothing(one_process: Bench) -> None:
         assert line in said
     assert await bench.dialled("one")
     assert len((await bench.ussd("revisions"))[1].splitlines()) == 2
+
+
+async def test_the_sms_texts_change_with_the_flows(one_process: Bench) -> None:
+    """From the next message on."""
+    bench, number = one_process, "+254711000003"
+    (bench.folder / "sms.yaml").write_text(SMS.replace("{account_number}", "numbered {account_number}"))
+    assert (await bench.ussd("publish"))[0] == 0
+    assert await bench.dialled("one")
+    body = {"first_name": "Jane", "last_name": "Sample", "date_of_birth": "1990-01-01"}
+    async with bench.client.post(
+        f"{bench.service.url}/api/v1/ussd/account/register",
+        json={"phone_number": number, **body},
+        headers={"Authorization": f"Bearer {KEY}"},
+    ) as answer:
+        assert answer.status == 201
+    await eventually(lambda: bench.service.sms(number))
+    assert "numbered" in bench.service.sms(number)[0]
 
 
 async def test_a_broken_folder_is_not_published(one_process: Bench) -> None:
