@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import pty
 import signal
 import sys
+import termios
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ import aiohttp
 import pytest
 
 from tests.database_fixtures import KINDS, urls_of
-from tests.service.process import ROOT, Phone, Service
+from tests.service.process import KEY, ROOT, Phone, Service
 
 WITHIN_S = 60.0
 SESSIONS = 300
@@ -350,6 +353,23 @@ async def test_a_dry_run_counts_and_changes_nothing(one_process: Bench) -> None:
     assert len((await bench.ussd("revisions"))[1].splitlines()) == 2
 
 
+async def test_the_sms_texts_change_with_the_flows(one_process: Bench) -> None:
+    """From the next message on."""
+    bench, number = one_process, "+254711000003"
+    (bench.folder / "sms.yaml").write_text(SMS.replace("{account_number}", "numbered {account_number}"))
+    assert (await bench.ussd("publish"))[0] == 0
+    assert await bench.dialled("one")
+    body = {"first_name": "Jane", "last_name": "Sample", "date_of_birth": "1990-01-01"}
+    async with bench.client.post(
+        f"{bench.service.url}/api/v1/ussd/account/register",
+        json={"phone_number": number, **body},
+        headers={"Authorization": f"Bearer {KEY}"},
+    ) as answer:
+        assert answer.status == 201
+    await eventually(lambda: bench.service.sms(number))
+    assert "numbered" in bench.service.sms(number)[0]
+
+
 async def test_a_broken_folder_is_not_published(one_process: Bench) -> None:
     """Its findings are printed, and nothing changes."""
     bench = one_process
@@ -365,3 +385,26 @@ async def test_a_broken_folder_is_not_published(one_process: Bench) -> None:
     assert (await bench.ussd("publish"))[0] == 2
     assert (await bench.ussd("publish", str(bench.folder / "nowhere")))[0] == 2
     assert len((await bench.ussd("revisions"))[1].splitlines()) == 2
+
+
+async def test_a_terminal_that_is_closed_ends_the_service(tmp_path: Path) -> None:
+    """It sends SIGHUP too, and nobody asks for flows then: a service that went on would keep its port unseen."""
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if not k.upper().startswith("USSD__")}
+    environment |= {"USSD__DATA_DIR": str(tmp_path / "var"), "USSD__SERVER__PORT": "0"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ussd_engine", "serve"),
+        env=environment,
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    assert process.stdout
+    async with asyncio.timeout(WITHIN_S):
+        assert b"The USSD service runs" in await process.stdout.readline()
+        os.close(ours)
+        assert await process.wait() == 0

@@ -252,6 +252,8 @@ async def test_a_revision_that_cannot_be_read_here_does_not_become_current(
     counted.reads = 0
     assert "Version 1 goes on" in (await phone("1")).text
     assert counted.reads == 0
+    with pytest.raises(FlowError, match=r"revision later of the flows cannot be served.*ussd publish"):
+        await live_over(database)
 
 
 async def test_nothing_is_published_yet(database: Database) -> None:

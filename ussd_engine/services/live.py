@@ -162,7 +162,10 @@ class Live:
             edition = await self._edition(last.revision)
         except FlowError as error:  # a newer engine may have published it
             if self._current is None:
-                raise
+                raise FlowError(
+                    f"revision {last.revision} of the flows cannot be served: {error};"
+                    " run `ussd publish`, or the version of the engine that published it"
+                ) from error
             log.error("revision_unreadable", revision=last.revision, **describe(error))  # noqa: TRY400 - it says all
             edition, last = await self._edition(self._current.revision), self.publication
         if self._current is None or edition.revision != self._current.revision:
