@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -140,15 +141,37 @@ def test_a_screen_that_has_become_different_is_shown_beside_the_one_in_the_file(
 
 def test_a_rule_that_breaks_is_shown_where_it_breaks(tmp_path: Path) -> None:
     """What `ussd test` prints is shown again, up to the step that it ends with."""
-    late = [Step("dial"), Step("type", "1"), Step("wait", TOO_LATE), Step("stale"), Step("type", "1")]
+    dead = """
+flow: sample
+dial: ["*1#"]
+languages: [en]
+start: hello
+states:
+  hello:
+    menu: Hello
+    options:
+      - {text: On, goto: dead}
+  dead:
+    menu: Nowhere to go
+    back: off
+    home: off
+    options:
+      - {text: Leave, goto: bye, when: "session.network == 'nowhere'"}
+  bye: {end: Bye}
+"""
+    flows = tmp_path / "flows"
+    flows.mkdir()
+    (flows / "sample.yaml").write_text(dead)
+    shutil.copy(ROOT / "flows" / "sms.yaml", flows)
     file = tmp_path / "t.yaml"
-    file.write_text(dumps(Transcript("Late", "*384*100#", "default", late)))
+    steps = [Step("dial"), Step("wait", "1"), Step("type", "1"), Step("type", "2")]
+    file.write_text(dumps(Transcript("Dead", "*1#", "default", steps)))
 
-    run = replayed(file)
+    run = replayed(file, USSD__FLOWS__DIR=str(flows))
 
     assert run.returncode == 1
-    assert f"3. seconds pass: {TOO_LATE}" in run.stdout
-    assert run.stdout.rstrip().endswith("Broken: a stale callback has run an action.")
+    assert "2. seconds pass: 1" in run.stdout
+    assert run.stdout.rstrip().endswith("Broken: sample.dead is a dead end: nothing that is typed leads on.")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def septets(text: str) -> int:
 
 def units(text: str) -> int:
     """16-bit units of a text in UCS-2 (as handsets read it: UTF-16, so an emoji is two)."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def outside_gsm7(text: str) -> list[str]:

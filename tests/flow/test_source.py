@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ussd_engine.flow import source
 from ussd_engine.flow.source import MAX_BYTES, MAX_DEPTH, Position, parse, read
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -153,3 +156,39 @@ def test_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfa: 1\n")
     source = read(file)
     assert (source.data, source.at(("a",), key=True)) == ({"a": 1}, Position(1, 1))
+
+
+FILES = [*ROOT.glob("flows/*.yaml"), *ROOT.glob("tests/flow/broken/*.yaml"), ROOT / "config.yaml"]
+YAML_LIKE = st.text(st.sampled_from("ab1:-? {}[],\"'#|>\n\t!%@`é€"), max_size=60)
+
+
+def as_read(text: str, *, fast: bool) -> tuple[object, object, object, object]:
+    with pytest.MonkeyPatch.context() as patch:
+        if not fast:
+            patch.setattr(source, "_is_harmless", lambda _: False)
+        read = source.parse(text, "sample.yaml")
+    return read.data, read.keys, read.values, read.diagnostics
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_both_parsers_read_a_file_alike(file: Path) -> None:
+    """The fast one gives the same data, the same places and the same findings."""
+    text = file.read_text()
+    assert as_read(text, fast=True) == as_read(text, fast=False)
+
+
+@settings(max_examples=400, deadline=None)
+@given(YAML_LIKE)
+def test_both_parsers_read_data_alike(text: str) -> None:
+    """Whatever both take, they take for the same; what the fast one refuses the other one has the words for."""
+    slow = as_read(text, fast=False)
+    if not slow[3]:
+        assert as_read(text, fast=True) == slow
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, "- " * 5000 + "a", "\n".join(" " * n + "a:" for n in range(3000))]
+)
+def test_deep_nesting_reaches_no_parser_in_c(text: str) -> None:
+    """What could overflow its stack is refused in words."""
+    assert as_read(text, fast=True)[3]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ussd_engine.flow.source import Path_
 
@@ -15,6 +16,10 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _SLOT = re.compile(r"(?P<name>[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)(?::(?P<form>[a-z_]+))?")
 _SHOWN = frozenset("\n\u00a0\u202f\u200c\u200d\u200e\u200f")
 """Line breaks, spaces that keep a line together, joiners of letters and marks of direction: scripts need them."""
+
+
+TEXTS_AT_MOST = 50_000
+"""Kept in pieces: each text is asked for by several rules and by the compiler."""
 
 
 class BadPlaceholder(ValueError):
@@ -29,6 +34,7 @@ class Slot:
     form: str | None = None
 
 
+@lru_cache(TEXTS_AT_MOST)
 def pieces(text: str) -> tuple[str | Slot, ...]:
     """A text as literals and slots. Raises BadPlaceholder for a lone brace or a name that is none."""
     found: list[str | Slot] = []
