@@ -41,6 +41,14 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+def septets_of(character: str) -> int:
+    return 2 if character in EXTENSION else 1
+
+
+def units_of(character: str) -> int:
+    return 2 if character > "\uffff" else 1
+
+
 def outside_gsm7(text: str) -> list[str]:
     """Each character that forces a text into UCS-2."""
     return _OUTSIDE.findall(text)

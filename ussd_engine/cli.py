@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `check` and `--version`
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -149,6 +150,7 @@ def check(
     from ussd_engine.flow.loader import load  # noqa: PLC0415
     from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
 
+    gc.disable()  # thousands of screens are small objects that live until the end, which is soon
     try:
         library = load(path, SPECS, networks=console.read_settings(config).screens)
     except InvalidFlows as error:

@@ -87,6 +87,8 @@ class _Words:
     flow: Flow
     language: str
     _slots: dict[tuple[str, Slot], Widest] = field(default_factory=dict)
+    _phrases: dict[str, Line] = field(default_factory=dict)
+    _navigations: dict[tuple[str, str, str, bool], Navigation] = field(default_factory=dict)
 
     def lines(self, state: Screen) -> Iterator[Line]:
         """All that a screen can say: the words of a wrong input, its text, and every option or item."""
@@ -126,23 +128,35 @@ class _Words:
     def navigation(self, state: Screen | None, profile: Profile, *, ucs2: bool) -> Navigation:
         """Every key that can stand on the screen."""
         keys = self.flow.keys
-
-        def said(name: str, key: str) -> str:
-            return f"{key}.{_joined(self._phrase(name), ucs2=ucs2)}"
-
-        more = said("more", profile.more or keys.more)
         if state is None or isinstance(state, EndState):
-            return Navigation(None, None, more, None)
-        back_key, home_key = profile.back or keys.back, profile.home or keys.home
+            return self._navigation("off", "off", profile.more or keys.more, ucs2=ucs2)
+        back, home = profile.back or keys.back, profile.home or keys.home
         taken = keys_of(state) if isinstance(state, MenuState) else []
-        off = "off" in {state.back, keys.back} or back_key in taken
-        back = None if off else said("back", back_key)
-        home = None if "off" in {state.home, keys.home} else said("home", home_key)
-        return Navigation(back, home, more, back)
+        return self._navigation(
+            "off" if "off" in {state.back, keys.back} or back in taken else back,
+            "off" if "off" in {state.home, keys.home} else home,
+            profile.more or keys.more,
+            ucs2=ucs2,
+        )
+
+    def _navigation(self, back: str, home: str, more: str, *, ucs2: bool) -> Navigation:
+        """Made once for the many screens that have the same keys."""
+        known = self._navigations.get((back, home, more, ucs2))
+        if known is None:
+            said = {
+                name: None if key == "off" else f"{key}.{_joined(self._phrase(name), ucs2=ucs2)}"
+                for name, key in (("back", back), ("home", home), ("more", more))
+            }
+            known = Navigation(said["back"], said["home"], said["more"] or "", said["back"])
+            self._navigations[back, home, more, ucs2] = known
+        return known
 
     def _phrase(self, key: str) -> Line:
-        own = getattr(self.flow.texts, key)
-        return self._line(PHRASES[key][self.language] if own is None else own)
+        known = self._phrases.get(key)
+        if known is None:
+            own = getattr(self.flow.texts, key)
+            known = self._phrases[key] = self._line(PHRASES[key][self.language] if own is None else own)
+        return known
 
     def _line(self, text: str | dict[str, str], of: str = "") -> Line:
         single = per_language(text, self.flow.languages)[self.language]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ussd_engine.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, units
+from ussd_engine.charset import MAX_SEPTETS, MAX_UNITS, is_gsm7, septets, septets_of, units, units_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> 
         if cost(page) <= limit:
             return (*pages, page)
         more = navigation.line(first=not pages, last=False)
-        taken, rest = _take(rest, limit - cost(more) - 1, cost)
+        taken, rest = _take(rest, limit - cost(more) - 1, cost, septets_of if gsm7 else units_of)
         pages.append(_page(taken, more))
 
 
@@ -88,7 +88,9 @@ def _page(lines: Sequence[str], navigation: str) -> str:
     return f"{body}\n{navigation}" if navigation and body else body or navigation
 
 
-def _take(lines: list[str], room: int, cost: Callable[[str], int]) -> tuple[list[str], list[str]]:
+def _take(
+    lines: list[str], room: int, cost: Callable[[str], int], width: Callable[[str], int]
+) -> tuple[list[str], list[str]]:
     """As many lines as `room` holds, at least a part of one, and what is left."""
     taken: list[str] = []
     left = room
@@ -98,18 +100,18 @@ def _take(lines: list[str], room: int, cost: Callable[[str], int]) -> tuple[list
             taken.append(line)
             left -= needed
             continue
-        head, tail = _split(line, left - (1 if taken else 0), cost, whole_words=bool(taken))
+        head, tail = _split(line, left - (1 if taken else 0), width, whole_words=bool(taken))
         if (cost(line) <= room and taken) or not head:  # it fits a page of its own
             return taken, lines[index:]
         return [*taken, head], [tail, *lines[index + 1 :]]
     return taken, []
 
 
-def _split(line: str, room: int, cost: Callable[[str], int], *, whole_words: bool) -> tuple[str, str]:
+def _split(line: str, room: int, width: Callable[[str], int], *, whole_words: bool) -> tuple[str, str]:
     """The longest head of `line` within `room`, cut between words where there is a gap, and the tail."""
     end, spent = 0, 0
     for end, character in enumerate(line):  # noqa: B007 - `end` is where the head ends
-        spent += cost(character)
+        spent += width(character)
         if spent > room:
             break
     gap = line.rfind(" ", 0, end + 1)

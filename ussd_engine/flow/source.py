@@ -24,6 +24,7 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
 _ALIAS = "alias"
 _BRACKETS = re.compile(r"[\[\]{}]")
+_ANCHOR = re.compile(r"(?:^|[\s\[{,])&(?!&\s)")
 _INDENTED = re.compile(r"^[ \t?:-]{80}", re.MULTILINE)
 """Blocks that are nested forty deep, by two columns each, or by a dash and a space."""
 MAX_BYTES = 4 * 1024 * 1024
@@ -163,9 +164,10 @@ def _compose(text: str) -> yaml.Node | None:
 def _is_harmless(text: str) -> bool:
     """Whether a text surely has no alias, and no nesting that a parser in C would fall over.
 
-    An alias needs an anchor, which begins with `&`; brackets in texts count as well, so this may say no too often.
+    An alias needs an anchor, which begins with `&`, and `&&` stands in conditions: taken for an anchor it is called
+    `&`. Brackets in texts count as well, so this may say no too often.
     """
-    if "&" in text or _INDENTED.search(text) or not hasattr(yaml, "CSafeLoader"):
+    if _ANCHOR.search(text) or "*&" in text or _INDENTED.search(text) or not hasattr(yaml, "CSafeLoader"):
         return False
     depth = 0
     for bracket in _BRACKETS.findall(text):
