@@ -91,7 +91,11 @@ async def test_writers_queue_and_none_is_lost(url: str, database: Database) -> N
     other = Database(url)
     policy = Policy(frozenset(), 1, 99)
     counted = await asyncio.gather(
-        *(to.write(lambda c: policy.count_opening(c, NOW)) for to in (database, other) for _ in range(50))
+        *(
+            to.write(lambda c: policy.count_opening(c, "o1", NOW))
+            for to in (database, other)
+            for _ in range(50)
+        )
     )
     assert counted.count(True) == 99
     assert [row.used for row in await many(other, "SELECT used FROM policy_counters")] == [99]

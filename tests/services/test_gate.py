@@ -195,6 +195,7 @@ async def test_policy_is_asked_before_each_action(parts: Parts) -> None:
             denied.require(action)
     now = WallClock().now()
     counted = [
-        await parts.database.write(lambda connection: policy.count_opening(connection, now)) for _ in range(3)
+        await parts.database.write(lambda connection: policy.count_opening(connection, "o1", now))
+        for _ in range(3)
     ]
     assert counted == [True, True, False]

@@ -17,6 +17,7 @@ from ussd_engine.services.operations import (
     Refused,
     Success,
 )
+from ussd_engine.services.policies import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,6 +128,7 @@ class Accounts:
                 "first_name": payload["first_name"],
                 "account_number": ending.get("account_number", ""),
             },
+            settle=_settle,
             allowed=self._policy.count_opening,
         )
         return await self._operations.conduct(procedure)
@@ -156,6 +158,12 @@ class Accounts:
             "change_id": admitted.change_id,
         }
         return Success(result, SMS["success"], admitted.audit)
+
+
+def _settle(connection: Connection, operation: Operation, ending: Json, _now: datetime) -> None:
+    """What is open, or may be, keeps its place under the limit of its day; what came to nothing gives it back."""
+    if ending["kind"] in {"refused", "failed"}:
+        give_back(connection, operation.id)
 
 
 def _claim(payload: Json) -> Claim:

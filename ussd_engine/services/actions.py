@@ -2,7 +2,7 @@
 
 A read is a plain call that must end with the turn. An effect is a durable workflow with the turn's id: it goes on
 when the turn cannot wait, and `pending` is then the outcome. Neither lets an error through to the turn: what the
-bank cannot answer is the outcome `unavailable`.
+bank cannot answer is the outcome `unavailable`, and what the policy does not allow is `not_allowed`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Actions:
             return Result("unavailable")
         except NotAllowed:
             log.warning("action_not_allowed", action=action)
-            return Result("unavailable")
+            return Result("not_allowed")
 
     async def begun(self, workflow_id: str) -> bool:
         """Whether this run of an effect was begun before."""

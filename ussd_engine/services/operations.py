@@ -109,8 +109,8 @@ class Procedure:
     `story` answers its ending: `{"kind": "success", ...}`, `{"kind": "refused" | "failed", "code": ...}` or
     `{"kind": "in_doubt"}`; `fault` is the ending when the story itself breaks. `record` writes a success, and
     `settle` what any ending of the story leaves behind. `allowed` tells, in the transaction that begins the
-    operation, whether a limit still has room for it. `sms` maps the code or else the kind of an ending to the SMS
-    that keeps a promise; `values` fills its placeholders from the ending.
+    operation of this id, whether a limit still has room for it. `sms` maps the code or else the kind of an ending
+    to the SMS that keeps a promise; `values` fills its placeholders from the ending.
     """
 
     claim: Claim
@@ -121,7 +121,7 @@ class Procedure:
     language: str
     values: Callable[[Json], Mapping[str, str]]
     settle: Callable[[Connection, Operation, Json, datetime], None] = lambda *_: None
-    allowed: Callable[[Connection, datetime], bool] = lambda *_: True
+    allowed: Callable[[Connection, str, datetime], bool] = lambda *_: True
 
 
 class Operations:
@@ -196,7 +196,7 @@ class Operations:
     def _claim(self, connection: Connection, procedure: Procedure) -> Operation:
         now = self._clock.now()
         operation = operations.claim(connection, self._keys, procedure.claim, now)
-        if operation.fresh and not procedure.allowed(connection, now):
+        if operation.fresh and not procedure.allowed(connection, operation.id, now):
             self._write_ending(connection, procedure, operation, {"kind": "refused", "code": "not_allowed"})
             return operations.lock(connection, self._keys, operation.id)
         return operation
