@@ -150,6 +150,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         stack.push_async_callback(sms.close)
         notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
         operations = Operations(database, keys, clock, workflows, notifications)
+        directory = Directory(keys, settings.identities.resolve_phone_by)
         approvals = Approvals(
             database,
             keys,
@@ -157,10 +158,9 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             workflows,
             notifications,
             frozenset(settings.approvals.automatic),
-            {**admission.kinds(keys), **profile.kinds(), **overridden(translations.announce)},
+            {**admission.kinds(keys, directory), **profile.kinds(), **overridden(translations.announce)},
         )
-        directory = Directory(keys, settings.identities.resolve_phone_by)
-        admissions = Admission(keys, approvals)
+        admissions = Admission(keys, directory, approvals)
         subscriptions = Subscriptions(
             database,
             keys,

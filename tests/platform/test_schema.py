@@ -240,7 +240,7 @@ async def test_an_identity_never_moves_silently(database: Database) -> None:
         people.save_person(connection, KEYS, "c1", old, NOW)
         people.save_person(connection, KEYS, "c1", person("REF-1", "+254711000002"), NOW)
         new = person("REF-2", "+254711000001", national_id="id 12345")
-        known, contested = people.claims(connection, KEYS, new)
+        known, contested = people.claims(connection, KEYS, directory, new)
         assert known is None
         assert [(one.kind, one.holder) for one in contested] == [("national_id", "c1"), ("phone", "c1")]
         with pytest.raises(IdentityTaken):

@@ -291,6 +291,7 @@ def build(
     workflows = Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
     notifications = Notifications(database, KEYS, clock, workflows, sms, events, templates, retry)
     operations = conduct(database, KEYS, clock, workflows, notifications)
+    directory = Directory(KEYS, ("alternate_phone",))
     approvals = Approvals(
         database,
         KEYS,
@@ -298,10 +299,9 @@ def build(
         workflows,
         notifications,
         automatic,
-        {**admission.kinds(KEYS), **profile.kinds()},
+        {**admission.kinds(KEYS, directory), **profile.kinds()},
     )
-    directory = Directory(KEYS, ("alternate_phone",))
-    admissions = Admission(KEYS, approvals)
+    admissions = Admission(KEYS, directory, approvals)
     return Built(
         urls=urls,
         database=database,

@@ -144,6 +144,16 @@ async def test_the_tier_of_the_policy_reaches_the_bank_and_stays_with_the_accoun
         assert row.kyc_tier == 3
 
 
+async def test_an_account_is_of_the_tier_that_it_was_opened_in(tmp_path: Path) -> None:
+    """The settings may have changed by the time that the bank's own staff have approved it."""
+    phone, wanted = "+254700000006", "SELECT kyc_tier FROM accounts"
+    async with running(tmp_path, policy=replace(POLICY, kyc_tier=3)) as before:
+        await before.open("tier", phone, wait_s=0.1)
+    async with running(tmp_path, policy=replace(POLICY, kyc_tier=1)) as after:
+        await eventually(lambda: stands(after, phone, "done"))
+        assert [row.kyc_tier for row in await after.rows(wanted)] == [3]
+
+
 class _Noting:
     """A bank that lets see what it is asked to open."""
 

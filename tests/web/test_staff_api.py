@@ -110,7 +110,7 @@ async def desk(
             parts.workflows,
             parts.notifications,
             frozenset(),
-            {**admission.kinds(KEYS), **profile.kinds(), **overridden(texts.announce)},
+            {**admission.kinds(KEYS, parts.directory), **profile.kinds(), **overridden(texts.announce)},
         )
         api = StaffApi(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),

@@ -58,9 +58,16 @@ class ChangeExpired(Refusal):
 
 
 class ChangeConflict(Refusal):
-    """The change cannot be applied to what the platform holds now. The message says what to decide first."""
+    """The change cannot be applied to what the platform holds now. The message says what to decide first.
+
+    `needs` are the changes of it that nobody has asked for yet.
+    """
 
     code = "change_conflict"
+
+    def __init__(self, words: str, needs: tuple[Request, ...] = ()) -> None:
+        super().__init__(words)
+        self.needs = needs
 
 
 class SelfApproval(Refusal):
@@ -204,7 +211,7 @@ class Approvals:
         """Approve the change as the checker has read it, and apply it, in one transaction.
 
         Raises ChangeNotFound, ChangeDecided, ChangeStale, ChangeExpired, ChangeConflict, SelfApproval; nothing is
-        changed then.
+        changed then. What has to be decided first is asked for, where it does not wait already.
         """
 
         def write(connection: Connection) -> StagedChange:
@@ -218,10 +225,34 @@ class Approvals:
             )
             return decided
 
-        decided = await self._database.write(write)
+        try:
+            decided = await self._database.write(write)
+        except ChangeConflict as conflict:
+            if not conflict.needs:
+                raise
+            raise await self._ask_first(conflict, request_id) from conflict
         await self._tell(change_id)
         await self._afterwards(decided.kind)
         return decided
+
+    async def _ask_first(self, conflict: ChangeConflict, request_id: str) -> ChangeConflict:
+        """Stage what the conflict needs; the conflict, with the ids to decide on."""
+
+        def write(connection: Connection) -> list[str]:
+            now = self._clock.now()
+            asked = [replace(one, request_id=request_id) for one in conflict.needs]
+            staged = [self.stage(connection, one, now, by_hand=True) for one in asked]
+            audit.append(connection, self._keys, [entry for one in staged if one for entry in one.audit], now)
+            return [one.change_id for one in staged if one]
+
+        ids = await self._database.write(write)
+        if not ids:  # somebody else was faster
+            return ChangeConflict(
+                f"{conflict}; it has just been asked for: try again, and hear what to decide first"
+            )
+        return ChangeConflict(
+            f"{conflict}; now asked for: decide on {', '.join(ids)} first, and then on this"
+        )
 
     async def reject(
         self, change_id: str, version: int, checker: str, request_id: str, reason: str

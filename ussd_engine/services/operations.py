@@ -50,7 +50,10 @@ log = structlog.get_logger(__name__)
 REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
     "customer_not_found": (CustomerNotFound, "the bank has no customer with this phone number"),
     "identity_not_verified": (IdentityNotVerified, "the details do not match what the bank holds"),
-    "already_subscribed": (AlreadySubscribed, "this phone number is registered, or its registration waits"),
+    "already_subscribed": (
+        AlreadySubscribed,
+        "the customer is subscribed, or a registration waits for a decision",
+    ),
     "customer_exists": (CustomerExists, "the bank has this customer already; register instead of opening"),
     "rejected": (AccountRejected, "the bank refused to open the account"),
     "not_allowed": (NotAllowed, "as many accounts as may be opened in a day were opened today"),
