@@ -201,9 +201,10 @@ def traces(connection: Connection, id_: str) -> list[tuple[str, ...]]:
     return [tuple(row) for query in (staged, told) for row in connection.execute(query)]
 
 
-def begun_before(connection: Connection, keys: KeyRing, at: datetime) -> list[Operation]:
-    """Those that are open since before `at`: somebody works on them, or should."""
-    wanted = select(operations).where((operations.c.state == "open") & (operations.c.created_at < at))
+def to_look_after(connection: Connection, keys: KeyRing, begun_before: datetime) -> list[Operation]:
+    """Those that are open for long, or once more as staff asked for it: somebody works on them, or should."""
+    due = (operations.c.created_at < begun_before) | (operations.c.retries > 0)
+    wanted = select(operations).where((operations.c.state == "open") & due)
     return [_operation(row, keys) for row in connection.execute(wanted)]
 
 
