@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -159,6 +159,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             notifications,
             frozenset(settings.approvals.automatic),
             {**admission.kinds(keys, directory), **profile.kinds(), **overridden(translations.announce)},
+            timedelta(days=settings.approvals.expire_days),
         )
         admissions = Admission(keys, directory, approvals)
         subscriptions = Subscriptions(

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -282,6 +282,7 @@ def build(
     limit: Limit = LIMIT,
     retry: Backoff = RETRY,
     numbers: NumberGate | None = None,
+    expires_after: timedelta = timedelta(days=30),
     urls: Urls | None = None,
 ) -> Built:
     templates, findings = parse_templates(read(SMS_FILE))
@@ -300,6 +301,7 @@ def build(
         notifications,
         automatic,
         {**admission.kinds(KEYS, directory), **profile.kinds()},
+        expires_after,
     )
     admissions = Admission(KEYS, directory, approvals)
     return Built(

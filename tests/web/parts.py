@@ -98,8 +98,8 @@ class FakeIdempotencyKeys:
     async def try_again(self, workflow_id: str) -> None:
         self.freed.append(workflow_id)
 
-    async def workflow_id(self, route: str, key: str, fingerprint: bytes) -> str:
-        if self.seen.setdefault((route, key), fingerprint) != fingerprint:
+    async def workflow_id(self, caller: str, route: str, key: str, fingerprint: bytes) -> str:
+        if self.seen.setdefault((f"{caller} {route}", key), fingerprint) != fingerprint:
             raise IdempotencyKeyReused("another body")
         return f"{route}:{key}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -111,6 +112,7 @@ async def desk(
             parts.notifications,
             frozenset(),
             {**admission.kinds(KEYS, parts.directory), **profile.kinds(), **overridden(texts.announce)},
+            timedelta(days=30),
         )
         api = StaffApi(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 WORKFLOW = "change.tell"
 LEFT_AFTER = timedelta(seconds=30)
 """A decision that nobody was told of for longer was taken by a process that died before it could begin to tell."""
-EXPIRES_AFTER = timedelta(days=30)
-"""A request that nobody decided on in a month is stale: what it was checked against has changed."""
 EXPIRED_AT_ONCE = 100
 """How many overdue changes one transaction ends; the rest follows in the next round."""
 
@@ -117,7 +115,10 @@ class Staged:
 
 
 class Approvals:
-    """`automatic` holds the kinds of change that policy approves at once; `kinds` all that there are."""
+    """`automatic` holds the kinds of change that policy approves at once; `kinds` all that there are.
+
+    What nobody decided on after `expires_after` is stale: what it was checked against has changed.
+    """
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class Approvals:
         notifications: Notifications,
         automatic: frozenset[str],
         kinds: Mapping[str, Kind],
+        expires_after: timedelta,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -136,6 +138,7 @@ class Approvals:
         self._notifications = notifications
         self._automatic = automatic
         self._kinds = kinds
+        self._expires_after = expires_after
 
     def stage(
         self, connection: Connection, asked: Request, now: datetime, *, by_hand: bool = False
@@ -158,7 +161,7 @@ class Approvals:
             maker=asked.maker,
             maker_reason=asked.maker_reason,
             created_at=now,
-            expires_at=now + EXPIRES_AFTER,
+            expires_at=now + self._expires_after,
         )
         staged = _entry(change, change.maker, "change.staged", asked.request_id)
         if not automatic:
