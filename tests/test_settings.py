@@ -93,6 +93,7 @@ def test_key_ring_is_in_the_data_folder_unless_it_is_set(tmp_path: Path) -> None
             '["account.open"]',
             lambda s: s.approvals.automatic == ("account.open",),
         ),
+        ("USSD__APPROVALS__EXPIRE_DAYS", "7", lambda s: s.approvals.expire_days == 7),
         ("USSD__APPROVALS__AUTOMATIC", "", lambda s: s.approvals.automatic == ()),
         ("USSD__CBS__SANDBOX__SLOW_S", "0.5", lambda s: s.cbs.sandbox.slow_s == 0.5),
         (

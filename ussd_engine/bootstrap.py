@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
@@ -171,6 +171,7 @@ async def running(
             database, keys, clock, workflows, sms, events, lambda: live.current.library.sms, SMS_RETRY
         )
         operations = Operations(database, keys, clock, workflows, notifications)
+        directory = Directory(keys, settings.identities.resolve_phone_by)
         approvals = Approvals(
             database,
             keys,
@@ -178,10 +179,10 @@ async def running(
             workflows,
             notifications,
             frozenset(settings.approvals.automatic),
-            {**admission.kinds(keys), **profile.kinds(), **overridden(live.announce)},
+            {**admission.kinds(keys, directory), **profile.kinds(), **overridden(live.announce)},
+            timedelta(days=settings.approvals.expire_days),
         )
-        directory = Directory(keys, settings.identities.resolve_phone_by)
-        admissions = Admission(keys, approvals)
+        admissions = Admission(keys, directory, approvals)
         subscriptions = Subscriptions(
             database,
             keys,

@@ -49,6 +49,15 @@ def stored_value(keys: KeyRing, kind: Kind, normalised: str) -> str:
     return normalised if kind in IN_CLEAR else keys.digest("identity", kind, normalised)
 
 
+def mask(kind: Kind, normalised: str) -> str:
+    """For people who decide on an identity without needing all of it: its ends, or the domain of an address."""
+    if kind in PHONES:
+        return phone.mask(normalised)
+    if kind == "email":
+        return f"{normalised[:1]}***{normalised[normalised.rindex('@') :]}"
+    return "*" * max(len(normalised) - 2, 0) + normalised[-2:]
+
+
 def _bank_id(text: str) -> str:
     """The case is kept: to some banks "a1" and "A1" are two customers."""
     trimmed = text.strip()

@@ -141,7 +141,8 @@ class NotFound:
 class Holder:
     """A customer as the bank holds it. The bank may lack a date of birth: that never matches anything.
 
-    `since` is from when the bank knows the customer under this phone number, where it can tell.
+    `since` is from when the bank knows the customer under this phone number. A bank that cannot tell leaves the check
+    for recycled numbers without an answer, where there is one.
     """
 
     customer_ref: str
@@ -255,8 +256,12 @@ class NumberChecks(Protocol):
     async def sim_swapped(self, phone_number: str, within_h: int) -> bool:
         """Whether the number got another SIM within so many hours, 1 to 2400."""
 
-    async def recycled(self, phone_number: str, since: date) -> bool:
-        """Whether the number was given to another subscriber since that day."""
+    async def recycled(self, phone_number: str, since: date | None) -> bool:
+        """Whether the number was given to another subscriber since that day.
+
+        From when the bank knows its customer under the number may be unknown: who asks for recycling at all has no
+        clear answer then.
+        """
 
     async def close(self) -> None: ...
 

@@ -205,6 +205,7 @@ class Approvals(Section):
         tuple[Literal["account.open", "subscription.register", "subscription.language"], ...],
         Field(strict=False),
     ] = ("account.open", "subscription.language")
+    expire_days: int = Field(default=30, ge=1, le=365)
 
 
 class Gate(Section):

@@ -13,16 +13,21 @@ Apache Fineract does). Some numbers behave specially, as payment providers have 
 ``+254700000005``  answer lost: the account is opened at once, and no answer to an opening ever arrives
 ``+254700000006``  opening waits for approval: `approve`, `reject_pending`, or by itself after `approval_s`
 ``+254700000007``  opening is rejected with ``SANDBOX_RULE``
+``+254700000011``  existing customers Asha, Baraka and Chege Sample, born 1990-01-15: of their numbers the sandbox
+to                 operator tells that another SIM is in them, another owner has them, or nothing
+``+254700000013``
 =================  =======================================================================================
 
-Any other number is new. What takes time at the bank is a row that counts from an instant on, not a task that
-must survive: so it is right for every process that looks, whoever died in between.
+Any other number is new. Customers that the bank always had are so since 2020. What takes time at the bank is a
+row that counts from an instant on, not a task that must survive: so it is right for every process that looks,
+whoever died in between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -61,9 +66,18 @@ SPECIAL_NUMBERS: Final[Mapping[str, Manner]] = {
     "+254700000007": Manner.REJECTED,
 }
 REJECTION: Final = "SANDBOX_RULE"
+_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 _EXISTING_CUSTOMERS: Final = (
-    (1, "+254700000001", "Jane", "Sample", "1990-01-15", "SAMPLE-0001", "female", "jane@sample.example"),
-    (2, "+254700000002", "Sam", "Sample", None, None, None, None),
+    ("+254700000001", "Jane", "Sample", "1990-01-15", "SAMPLE-0001", "female", "jane@sample.example", _SINCE),
+    ("+254700000002", "Sam", "Sample", None, None, None, None, _SINCE),
+    *(
+        (phone_number, first_name, "Sample", "1990-01-15", None, None, None, _SINCE)
+        for phone_number, first_name in (
+            ("+254700000011", "Asha"),
+            ("+254700000012", "Baraka"),
+            ("+254700000013", "Chege"),
+        )
+    ),
 )
 
 

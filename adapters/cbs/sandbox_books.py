@@ -8,7 +8,7 @@ external id as a customer would.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 from ussd_engine.ports import (
@@ -53,7 +53,7 @@ _SCHEMA: Final = (
 )
 _EXISTING_CUSTOMER: Final = (
     "INSERT OR IGNORE INTO customers"
-    " (number, phone_number, first_name, last_name, date_of_birth, national_id, gender, email)"
+    " (phone_number, first_name, last_name, date_of_birth, national_id, gender, email, active_from)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _NEW_CUSTOMER: Final = (
@@ -107,6 +107,7 @@ def holder(db: sqlite3.Connection, customer_ref: str, at: float) -> Holder | Non
         gender=row["gender"],
         email=row["email"],
         account_numbers=(account_number(row["number"]),),
+        since=datetime.fromtimestamp(row["active_from"], UTC).date(),
     )
 
 

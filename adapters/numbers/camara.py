@@ -72,9 +72,11 @@ class CamaraNumberChecks:
         body = {"phoneNumber": phone_number, "maxAge": within_h}
         return await self._check(self._sim_swap_url, body, "swapped")
 
-    async def recycled(self, phone_number: str, since: date) -> bool:
+    async def recycled(self, phone_number: str, since: date | None) -> bool:
         if self._number_recycling_url is None:
             return False
+        if since is None:
+            raise NumberChecksUnavailable("the bank does not tell since when it knows the number")
         body = {"phoneNumber": phone_number, "specifiedDate": since.isoformat()}
         return await self._check(self._number_recycling_url, body, "phoneNumberRecycled")
 

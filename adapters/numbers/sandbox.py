@@ -36,8 +36,10 @@ class SandboxNumberChecks:
         _reach(phone_number)
         return phone_number == SWAPPED and within_h >= SWAPPED_H_AGO
 
-    async def recycled(self, phone_number: str, since: date) -> bool:
+    async def recycled(self, phone_number: str, since: date | None) -> bool:
         _reach(phone_number)
+        if since is None:
+            raise NumberChecksUnavailable("the bank does not tell since when it knows the number")
         return phone_number == RECYCLED and since < (self._clock.now() - RECYCLED_AGO).date()
 
     async def close(self) -> None:

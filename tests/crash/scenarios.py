@@ -57,7 +57,7 @@ class Scenario:
 async def opens(world: World, *, phone: str, sender_fails: int = 0) -> str:
     """A program opens an account, under one Idempotency-Key."""
     world.sms.unavailable[phone] = sender_fails
-    workflow_id = await world.idempotency.workflow_id("account/register", "open-1", phone.encode())
+    workflow_id = await world.idempotency.workflow_id("api", "account/register", "open-1", phone.encode())
     try:
         done = await world.accounts.register(workflow_id, opening(phone), wait_s=WAIT_S)
     except AccountRejected:
@@ -67,7 +67,7 @@ async def opens(world: World, *, phone: str, sender_fails: int = 0) -> str:
 
 async def registers(world: World, *, born: date) -> str:
     """A program registers a customer of the bank, and staff approve it when there is something to approve."""
-    workflow_id = await world.idempotency.workflow_id("subscription/register", "register-1", b"body")
+    workflow_id = await world.idempotency.workflow_id("api", "subscription/register", "register-1", b"body")
     request = RegisterSubscription(CUSTOMER, born, "en", "api", "api")
     try:
         done = await world.subscriptions.register(workflow_id, request, wait_s=WAIT_S)

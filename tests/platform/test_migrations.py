@@ -205,9 +205,9 @@ async def test_the_new_schema_is_what_the_code_uses_also_over_an_old_one(url: st
 
     assert await database.read(differences) == []
     for broken in (
-        "UPDATE staged_changes SET state = 'approved', checker = maker",
-        "UPDATE staged_changes SET state = 'approved'",
-        "UPDATE staged_changes SET state = 'lost'",
+        "UPDATE staged_changes SET state = 'approved', version = 2, checker = maker",
+        "UPDATE staged_changes SET state = 'approved', version = 2",
+        "UPDATE staged_changes SET state = 'lost', version = 2",
         "UPDATE operations SET state = 'open' WHERE phone_number = '+254711000803'",
         f"UPDATE notifications SET change_id = '{CHANGE}'",
     ):
@@ -216,6 +216,49 @@ async def test_the_new_schema_is_what_the_code_uses_also_over_an_old_one(url: st
     for broken in ("UPDATE audit_log SET actor = 'x'", "DELETE FROM audit_log"):
         with pytest.raises(DBAPIError, match="append-only"):
             await database.write(lambda c, sql=broken: c.execute(text(sql)))  # type: ignore[misc]
+    await database.close()
+
+
+async def test_a_staged_change_stays_as_it_was_asked_for_and_decided(url: str) -> None:
+    """The database itself refuses to rewrite one, to decide twice and to delete one, of whichever schema it is."""
+    database = await old_database(url)
+    await database.close()
+    await migrate(url, KEYS)
+    database = Database(url)
+
+    async def refused(*statements: str) -> None:
+        for statement in statements:
+            with pytest.raises(IntegrityError, match="a staged change"):
+                await database.write(lambda c, sql=statement: c.execute(text(sql)))  # type: ignore[misc]
+
+    await refused(
+        "UPDATE staged_changes SET maker = 'operator:bob'",
+        "UPDATE staged_changes SET maker_reason = 'because'",
+        "UPDATE staged_changes SET kind = 'identity.move'",
+        "UPDATE staged_changes SET entity_id = 'u-c1'",
+        "UPDATE staged_changes SET base_version = 7",
+        "UPDATE staged_changes SET before_sealed = after_sealed",
+        "UPDATE staged_changes SET after_sealed = before_sealed",
+        "UPDATE staged_changes SET context_sealed = 'x'",
+        "UPDATE staged_changes SET operation_id = NULL",
+        "UPDATE staged_changes SET version = 2",
+        "UPDATE staged_changes SET state = 'approved', checker = 'operator:ann'",
+        "UPDATE staged_changes SET state = 'approved', checker = 'operator:ann', version = 3",
+        "DELETE FROM staged_changes",
+    )
+    decide = (
+        "UPDATE staged_changes SET state = 'rejected', checker = 'operator:ann', reason = 'no', version = 2"
+    )
+    await database.write(lambda c: c.execute(text(decide)))
+    await refused(
+        "UPDATE staged_changes SET state = 'pending', version = 1",
+        "UPDATE staged_changes SET state = 'approved', version = 3",
+        "UPDATE staged_changes SET checker = 'operator:bob'",
+        "UPDATE staged_changes SET reason = 'yes'",
+        "UPDATE staged_changes SET decided_at = created_at",
+        "DELETE FROM staged_changes",
+    )
+    await database.write(lambda c: c.execute(text("UPDATE staged_changes SET told_at = created_at")))
     await database.close()
 
 

@@ -91,7 +91,11 @@ async def test_writers_queue_and_none_is_lost(url: str, database: Database) -> N
     other = Database(url)
     policy = Policy(frozenset(), 1, 99)
     counted = await asyncio.gather(
-        *(to.write(lambda c: policy.count_opening(c, NOW)) for to in (database, other) for _ in range(50))
+        *(
+            to.write(lambda c: policy.count_opening(c, "o1", NOW))
+            for to in (database, other)
+            for _ in range(50)
+        )
     )
     assert counted.count(True) == 99
     assert [row.used for row in await many(other, "SELECT used FROM policy_counters")] == [99]
@@ -236,7 +240,7 @@ async def test_an_identity_never_moves_silently(database: Database) -> None:
         people.save_person(connection, KEYS, "c1", old, NOW)
         people.save_person(connection, KEYS, "c1", person("REF-1", "+254711000002"), NOW)
         new = person("REF-2", "+254711000001", national_id="id 12345")
-        known, contested = people.claims(connection, KEYS, new)
+        known, contested = people.claims(connection, KEYS, directory, new)
         assert known is None
         assert [(one.kind, one.holder) for one in contested] == [("national_id", "c1"), ("phone", "c1")]
         with pytest.raises(IdentityTaken):

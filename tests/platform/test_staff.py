@@ -61,6 +61,9 @@ async def test_a_key_without_a_scope_is_refused(database: Database) -> None:
     """It would open nothing, and somebody forgot something."""
     with pytest.raises(StaffRefused, match="at least one"):
         await add_program_key(database, "core")
+    for makes in (Scope.MAKE, Scope.ACCOUNT, Scope.SUBSCRIPTION):
+        with pytest.raises(StaffRefused, match=f"{makes.value}.* key of its own"):
+            await add_program_key(database, "core", Scope.CHECK, makes, Scope.VIEW)
 
 
 async def test_a_key_can_be_recognised_and_not_be_guessed(database: Database) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -282,6 +282,7 @@ def build(
     limit: Limit = LIMIT,
     retry: Backoff = RETRY,
     numbers: NumberGate | None = None,
+    expires_after: timedelta = timedelta(days=30),
     urls: Urls | None = None,
 ) -> Built:
     templates, findings = parse_templates(read(SMS_FILE))
@@ -291,6 +292,7 @@ def build(
     workflows = Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
     notifications = Notifications(database, KEYS, clock, workflows, sms, events, lambda: templates, retry)
     operations = conduct(database, KEYS, clock, workflows, notifications)
+    directory = Directory(KEYS, ("alternate_phone",))
     approvals = Approvals(
         database,
         KEYS,
@@ -298,10 +300,10 @@ def build(
         workflows,
         notifications,
         automatic,
-        {**admission.kinds(KEYS), **profile.kinds()},
+        {**admission.kinds(KEYS, directory), **profile.kinds()},
+        expires_after,
     )
-    directory = Directory(KEYS, ("alternate_phone",))
-    admissions = Admission(KEYS, approvals)
+    admissions = Admission(KEYS, directory, approvals)
     return Built(
         urls=urls,
         database=database,

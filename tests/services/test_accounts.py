@@ -86,6 +86,29 @@ async def test_different_requests_for_one_phone_at_once_open_one_account(parts: 
     await parts.text_comes(phone)
 
 
+async def test_who_stood_behind_a_refused_opening_has_a_turn(parts: Parts) -> None:
+    """Two people, one number: the second is promised an SMS, and once the first is refused, is answered for itself."""
+    phone = "+254711000098"
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def refuses_slowly() -> Rejected:
+        reached.set()
+        await go_on.wait()
+        return Rejected("RULE")
+
+    parts.bank.scripts[phone] = Script(search=[NotFound()], open=[refuses_slowly, Opened("REF-98", "ACC-98")])
+    first = asyncio.create_task(parts.open("refused-1", phone))
+    await reached.wait()
+    assert isinstance(await parts.open("behind-1", phone, first_name="Eve"), OperationPending)
+    go_on.set()
+    with pytest.raises(AccountRejected):
+        await first
+    for _ in range(2):
+        opened = await parts.open("behind-1", phone, first_name="Eve")
+        assert isinstance(opened, AccountOpened)
+        assert opened.account_number == "ACC-98"
+
+
 async def test_a_finished_request_answers_again_the_same(parts: Parts) -> None:
     """The result of a workflow id is final, also when the same id comes with another wish."""
     phone = "+254711000004"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +28,7 @@ from ussd_engine.services.approvals import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -168,6 +169,14 @@ async def test_what_nobody_decides_on_expires_and_is_told(parts: Parts) -> None:
     await eventually(lambda: said(parts, phone, 2))
     await parts.approvals.expire()
     assert len(await parts.texts(phone)) == 2
+
+
+async def test_how_long_a_change_waits_is_configured(tmp_path: Path) -> None:
+    """A bank that wants decisions within a week says so."""
+    async with running(tmp_path, automatic=frozenset(), expires_after=timedelta(days=7)) as weekly:
+        done = await weekly.open("weekly", "+254711000035")
+        change = await weekly.approvals.get(done.change_id)
+        assert change.expires_at - change.created_at == timedelta(days=7)
 
 
 async def test_the_maker_is_never_the_checker(parts: Parts) -> None:

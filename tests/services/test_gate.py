@@ -45,7 +45,7 @@ async def parts(
 
 
 def customer(
-    parts: Parts, ref: str, *phones: str, born: date | None = BORN, since: date | None = None
+    parts: Parts, ref: str, *phones: str, born: date | None = BORN, since: date | None = date(2020, 1, 1)
 ) -> None:
     for phone in phones:
         parts.bank.scripts[phone] = Script(search=[Found(ref)])
@@ -160,12 +160,39 @@ async def test_no_date_at_the_bank_matches_no_date(parts: Parts) -> None:
 async def test_a_number_in_other_hands_is_not_verified(parts: Parts) -> None:
     """A swapped SIM and a number given to another refuse the right date in the same words, and cost no attempt."""
     customer(parts, "REF-270", SWAPPED)
-    customer(parts, "REF-271", RECYCLED, since=date(2020, 1, 1))
+    customer(parts, "REF-271", RECYCLED)
     for n in range(5):
         assert await tried(parts, SWAPPED, BORN, f"swap-{n}") == "identity_not_verified"
     assert await tried(parts, RECYCLED, BORN, "recycled") == "identity_not_verified"
     assert await reason(parts, SWAPPED, "swap-4") == "sim_swapped"
     assert await reason(parts, RECYCLED, "recycled") == "number_recycled"
+
+
+@pytest.mark.parametrize(
+    ("phone", "against"),
+    [
+        ("+254700000001", None),
+        ("+254700000011", "sim_swapped"),
+        ("+254700000012", "number_recycled"),
+        ("+254700000013", "number_checks_unavailable"),
+    ],
+)
+async def test_the_numbers_to_play_with_behave_as_the_readme_tells(
+    parts: Parts, phone: str, against: str | None
+) -> None:
+    """The sandbox bank has customers on the numbers of the sandbox operator: the right date is refused for each."""
+    parts.bank.scripts.clear()
+    code = await tried(parts, phone, BORN, "readme")
+    assert code == ("identity_not_verified" if against else "staged")
+    if against:
+        assert await reason(parts, phone, "readme") == against
+
+
+async def test_a_bank_that_does_not_tell_since_when_leaves_a_number_unchecked(parts: Parts) -> None:
+    """Then the configured answer holds, as when the operator is silent."""
+    customer(parts, "REF-290", "+254711000290", since=None)
+    assert await tried(parts, "+254711000290", BORN, "unknown") == "identity_not_verified"
+    assert await reason(parts, "+254711000290", "unknown") == "number_checks_unavailable"
 
 
 async def test_a_second_phone_of_a_subscriber_is_for_staff(parts: Parts) -> None:
@@ -195,6 +222,7 @@ async def test_policy_is_asked_before_each_action(parts: Parts) -> None:
             denied.require(action)
     now = WallClock().now()
     counted = [
-        await parts.database.write(lambda connection: policy.count_opening(connection, now)) for _ in range(3)
+        await parts.database.write(lambda connection: policy.count_opening(connection, "o1", now))
+        for _ in range(3)
     ]
     assert counted == [True, True, False]

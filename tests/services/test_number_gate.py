@@ -28,19 +28,21 @@ def gate(when_unavailable: Any = "refuse", checks: NumberChecks | None = None) -
     [
         ("+254711000001", SINCE, None),
         (SWAPPED, None, "sim_swapped"),
+        ("+254711000001", None, "number_checks_unavailable"),
         (RECYCLED, SINCE, "number_recycled"),
-        (RECYCLED, None, None),
+        (RECYCLED, None, "number_checks_unavailable"),
         (UNAVAILABLE, SINCE, "number_checks_unavailable"),
     ],
 )
 async def test_a_number_in_other_hands_is_refused(phone: str, since: date | None, reason: str | None) -> None:
-    """With the reason, for the audit log; recycling is asked only from the day that the bank can tell."""
+    """With the reason, for the audit log. Where the bank does not tell since when, nobody can ask about recycling."""
     assert await gate().refuses(phone, since) == reason
 
 
 async def test_the_answer_for_a_silent_operator_is_configured() -> None:
     """A bank may prefer that nobody registers, or that registrations go on; a known swap is refused either way."""
     assert await gate("allow").refuses(UNAVAILABLE, SINCE) is None
+    assert await gate("allow").refuses(RECYCLED, None) is None
     assert await gate("allow").refuses(SWAPPED, SINCE) == "sim_swapped"
 
 

@@ -10,8 +10,9 @@ import pytest
 from tests.services.parts import KEYS, Script, WallClock, eventually, running
 from ussd_engine.platform import operations
 from ussd_engine.platform.operations import Claim, operation_id
-from ussd_engine.ports import Unknown
-from ussd_engine.services.recovery import OperationFinished, OperationNotFound
+from ussd_engine.ports import NotFound, Opened, Unknown
+from ussd_engine.services.backoff import Backoff
+from ussd_engine.services.recovery import OperationFinished, OperationNotFound, note_retry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,31 @@ async def test_an_operation_whose_workflow_was_lost_is_taken_up(tmp_path: Path) 
         await eventually(done)
         assert await parts.sandbox.opened_count(PHONE) == 1
         assert len(await parts.texts(PHONE)) == 1
+
+
+async def test_what_staff_want_tried_again_is_taken_up_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry that was noted at a terminal is begun by the next sweep, however young the operation is."""
+    monkeypatch.setattr("ussd_engine.services.recovery.ABANDONED_AFTER", timedelta(minutes=2))
+    soon = Backoff(first_delay_s=0.02, factor=1, max_delay_s=0.02, give_up_after_s=0.3)
+    async with running(tmp_path, reconcile=soon) as parts:
+        parts.bank.scripts[PHONE] = Script(
+            search=[NotFound()], open=[Unknown("timeout")], find=[Unknown("timeout")]
+        )
+        await parts.open("young-1", PHONE, wait_s=0.1)
+
+        async def stands(state: str) -> bool:
+            return await parts.state(PHONE) == state
+
+        await eventually(lambda: stands("in_doubt"))
+        parts.bank.scripts[PHONE].find = [Opened("REF-1", "ACC-1")]
+        id_, now = operation_id("young-1"), WallClock().now()
+        await parts.database.write(lambda c: note_retry(c, KEYS, id_, "operator:ann", "request-1", now))
+        for _ in range(2):
+            await parts.recovery.take_up_abandoned()
+        await eventually(lambda: stands("done"))
+        assert (await parts.recovery.get(id_)).retries == 1
 
 
 async def test_an_operation_that_is_under_way_is_left_alone(tmp_path: Path) -> None:

@@ -37,13 +37,14 @@ class FixedClock:
 
 @dataclass
 class FakeCallers:
-    """One key, which opens every JSON route until a test takes a scope away."""
+    """One key, which opens every JSON route until a test takes a scope away; `name` is whose it is."""
 
     key: str
     scopes: frozenset[Scope] = CONFIGURED_KEY_SCOPES
+    name: str = "api"
 
     async def of_key(self, key: str) -> Principal | None:
-        return Principal("api", self.scopes) if key == self.key else None
+        return Principal(self.name, self.scopes) if key == self.key else None
 
 
 @dataclass
@@ -98,10 +99,10 @@ class FakeIdempotencyKeys:
     async def try_again(self, workflow_id: str) -> None:
         self.freed.append(workflow_id)
 
-    async def workflow_id(self, route: str, key: str, fingerprint: bytes) -> str:
-        if self.seen.setdefault((route, key), fingerprint) != fingerprint:
+    async def workflow_id(self, caller: str, route: str, key: str, fingerprint: bytes) -> str:
+        if self.seen.setdefault((f"{caller} {route}", key), fingerprint) != fingerprint:
             raise IdempotencyKeyReused("another body")
-        return f"{route}:{key}"
+        return f"{caller}:{route}:{key}"
 
 
 class FakeTranslations:

@@ -16,6 +16,7 @@ from ussd_engine.errors import (
     CustomerExists,
     CustomerNotFound,
     IdentityNotVerified,
+    NotAllowed,
     Refusal,
     SessionCorrupt,
     StoreUnavailable,
@@ -133,6 +134,9 @@ async def test_translations(front: Front) -> None:
         (SUBSCRIBE, SUBSCRIBER, CustomerNotFound("x"), 404, "customer_not_found"),
         (SUBSCRIBE, SUBSCRIBER, IdentityNotVerified("x"), 403, "identity_not_verified"),
         (SUBSCRIBE, SUBSCRIBER, AlreadySubscribed("x"), 409, "already_subscribed"),
+        (CHECK, {"phone_number": "+254700000001"}, NotAllowed("x"), 403, "not_allowed"),
+        (SUBSCRIBE, SUBSCRIBER, NotAllowed("x"), 403, "not_allowed"),
+        (OPEN, NEWCOMER, NotAllowed("x"), 403, "not_allowed"),
         (OPEN, NEWCOMER, CustomerExists("x"), 409, "customer_exists"),
         (OPEN, NEWCOMER, AccountRejected("x"), 422, "rejected"),
         (OPEN, NEWCOMER, Refusal("x"), 422, "refused"),
@@ -283,7 +287,7 @@ async def test_the_same_key_and_body_are_the_same_workflow(front: Front) -> None
     await front.api(OPEN, NEWCOMER, Idempotency_Key="k-1")
     again = {**dict(reversed(NEWCOMER.items())), "phone_number": "0700 000 123"}
     await front.api(OPEN, again, Idempotency_Key="k-1")
-    assert [request[0] for request in front.accounts.requests] == ["account/register:k-1"] * 2
+    assert [request[0] for request in front.accounts.requests] == ["api:account/register:k-1"] * 2
 
 
 async def test_the_same_key_with_another_body_is_refused(front: Front) -> None:
@@ -293,6 +297,16 @@ async def test_the_same_key_with_another_body_is_refused(front: Front) -> None:
     reply = await front.api(SUBSCRIBE, other, Idempotency_Key="k-1")
     assert problem(reply) == (422, "idempotency_key_reused")
     assert len(front.subscriptions.requests) == 1
+
+
+async def test_a_key_is_its_callers_own(front: Front) -> None:
+    """Two programs with the same Idempotency-Key are two requests, whatever each of them asks."""
+    for name, number in (("key:one", "0722000001"), ("key:two", "0722000002")):
+        front.callers.name = name
+        body = {**NEWCOMER, "phone_number": number}
+        assert (await front.api(OPEN, body, Idempotency_Key="k-1")).status == 201
+    one, two = [workflow_id for workflow_id, _, _ in front.accounts.requests]
+    assert one != two
 
 
 @pytest.mark.parametrize(("error", "freed"), [(BankUnavailable("x"), 1), (CustomerExists("x"), 0)])

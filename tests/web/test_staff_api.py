@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +24,7 @@ from ussd_engine.access import Role, Scope
 from ussd_engine.flow.loader import load
 from ussd_engine.platform import staff
 from ussd_engine.platform.staff import Act
-from ussd_engine.ports import Unknown
+from ussd_engine.ports import NotFound, Opened, Unknown
 from ussd_engine.services import admission, profile
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.approvals import Approvals
@@ -110,7 +111,12 @@ async def desk(
             parts.workflows,
             parts.notifications,
             frozenset(),
-            {**admission.kinds(KEYS), **profile.kinds(), **overridden(texts._live.announce)},
+            {
+                **admission.kinds(KEYS, parts.directory),
+                **profile.kinds(),
+                **overridden(texts._live.announce),
+            },
+            timedelta(days=30),
         )
         api = StaffApi(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),
@@ -185,6 +191,29 @@ async def test_a_checker_reads_the_difference_and_approves(desk: Desk) -> None:
     entry = await desk.parts.one("SELECT * FROM audit_log WHERE request_id = 'request-approve-1'")
     assert (entry.actor, entry.action) == ("operator:carl", "change.approved")
     assert id_ not in [one["id"] for one in (await desk.call("carl", "GET", "/approvals")).json["approvals"]]
+
+
+async def test_a_checker_sees_which_identity_moves(desk: Desk) -> None:
+    """Its type and a masked value stand beside who has it and who is to have it."""
+    owner = str((await desk.parts.approvals.get(await desk.staged("+254711000451"))).entity_id)
+    await desk.call("carl", "POST", f"/approvals/{await waiting(desk)}/approve", {"version": 1})
+    claims = Script(search=[NotFound()], open=[Opened("REF-452", "ACC-452")])
+    desk.parts.bank.scripts["+254711000452"] = claims
+    done: Any = await desk.parts.open("same-document", "+254711000452", national_id="NATIONAL451")
+    listed = (await desk.call("carl", "GET", "/approvals")).json["approvals"]
+    (move,) = [one for one in listed if one["kind"] == "identity.move"]
+    shown = (await desk.call("vera", "GET", f"/approvals/{move['id']}")).json
+    assert {one["field"]: (one["before"], one["after"]) for one in shown["difference"]} == {
+        "type": ("national_id", "national_id"),
+        "value": ("*********51", "*********51"),
+        "customer_id": (owner, done.customer_id),
+    }
+    assert shown["hidden"] is False
+
+
+async def waiting(desk: Desk) -> str:
+    """The id of the change that waits the shortest."""
+    return str((await desk.call("carl", "GET", "/approvals")).json["approvals"][-1]["id"])
 
 
 async def test_a_checker_rejects_with_a_reason(desk: Desk) -> None:

@@ -39,10 +39,10 @@ from ussd_engine.platform.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, FromClause, Row
 
     from ussd_engine.identity import Kind
     from ussd_engine.platform.database import Database
@@ -59,13 +59,17 @@ Source = Literal["subscriber", "bank"]
 
 
 class IdentityTaken(UssdError):
-    """An identity that a customer is to have stands with another customer; `identity_id` is its row."""
+    """Identities that a customer is to have stand with other customers."""
 
     code = "identity_taken"
 
-    def __init__(self, kind: Kind, identity_id: str, holder: str) -> None:
-        super().__init__(f"the {kind.replace('_', ' ')} of this customer stands with customer {holder}")
-        self.identity_id = identity_id
+    def __init__(self, contested: Sequence[Contested]) -> None:
+        each = (
+            f"the {one.kind.replace('_', ' ')} {one.masked} stands with customer {one.holder}"
+            for one in contested
+        )
+        super().__init__("; ".join(each))
+        self.contested = tuple(contested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +132,16 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Contested:
-    """An identity of one customer that another one claims: the row, its type, and who has it."""
+    """An identity of one customer that another one claims: the row, its type, a masked value, and who has it.
+
+    `decides`: it is by this one that the phone number of the claimant finds its customer.
+    """
 
     identity_id: str
     kind: Kind
+    masked: str
     holder: str
+    decides: bool = False
 
 
 def customer_id_of(bank_ref: str) -> str:
@@ -159,6 +168,14 @@ class Directory:
         wanted = _known(self._wanted()).add_columns(identities.c.type)
         rows = connection.execute(wanted, self._values(phone_number)).all()
         return self._first([tuple(row) for row in rows])
+
+    def others(self, connection: Connection, phone_number: str, customer_id: str) -> list[Contested]:
+        """What stands against this customer as the one with the number: identities of whom it finds now instead."""
+        rows = connection.execute(select(identities).where(self._wanted()), self._values(phone_number)).all()
+        rows = sorted(rows, key=lambda row: self._kinds.index(row.type))
+        if not rows or rows[0].customer_id == customer_id:
+            return []
+        return [_contested(self._keys, row, decides=True) for row in rows if row.customer_id != customer_id]
 
     async def standing(self, database: Database, phone_number: str) -> Standing:
         """Raises DatabaseUnavailable."""
@@ -187,12 +204,10 @@ class Directory:
             values[f"value_{kind}"] = identity.stored_value(self._keys, kind, normalised)
         return values
 
-    def _wanted(self) -> Any:
+    def _wanted(self, table: FromClause = identities) -> Any:
         return or_(
             *(
-                and_(
-                    identities.c.type == kind, identities.c.value == bindparam(f"value_{kind}", "", String())
-                )
+                and_(table.c.type == kind, table.c.value == bindparam(f"value_{kind}", "", String()))
                 for kind in self._kinds
             )
         )
@@ -202,9 +217,7 @@ class Directory:
         mine = operations.c.phone_number == bindparam("phone_number", "", String())
         unfinished = exists().where(mine & operations.c.state.in_(_spelt(*UNFINISHED)))
         moved = identities.alias("moved")
-        is_number = exists().where(
-            (moved.c.id == staged_changes.c.entity_id) & moved.c.type.in_(_spelt("phone"))
-        )
+        is_number = exists().where((moved.c.id == staged_changes.c.entity_id) & self._wanted(moved))
         contested = exists().where(
             mine
             & (staged_changes.c.operation_id == operations.c.id)
@@ -239,17 +252,30 @@ def _known(wanted: Any) -> Select[Any]:
 
 
 def claims(
-    connection: Connection, keys: KeyRing, person: Person
+    connection: Connection, keys: KeyRing, directory: Directory, person: Person
 ) -> tuple[KnownCustomer | None, list[Contested]]:
-    """The customer that the person is by the bank's own id, and the person's identities that stand with another."""
+    """The customer that the person is by the bank's own id, and the identities by which another one is the person.
+
+    Those are the person's own that stand with another, and whatever else the phone number finds another by.
+    """
     mine = _identities_of(keys, person)
     wanted = or_(*((identities.c.type == one.kind) & (identities.c.value == one.value) for one in mine))
-    rows = connection.execute(
-        _known(wanted).add_columns(identities.c.id, identities.c.type).order_by(identities.c.type)
-    ).all()
-    known = next((KnownCustomer(*row[:4]) for row in rows if row.type == "bank_ref"), None)
-    own = known.customer_id if known else None
-    return known, [Contested(row.id, row.type, row.customer_id) for row in rows if row.customer_id != own]
+    rows = connection.execute(select(identities).where(wanted).order_by(identities.c.type)).all()
+    known = by_bank_ref(connection, person.bank_ref)
+    # staff may have given it an identity already, and then not have admitted it
+    own = known.customer_id if known else customer_id_of(person.bank_ref)
+    contested = {row.id: _contested(keys, row) for row in rows if row.customer_id != own}
+    contested |= {one.identity_id: one for one in directory.others(connection, person.phone_number, own)}
+    return known, [*contested.values()]
+
+
+def _contested(keys: KeyRing, row: Row[Any], *, decides: bool = False) -> Contested:
+    """Of a row of `identities`. The first schema kept nothing but the digest of a document."""
+    kind: Kind = row.type
+    text = row.value if kind in identity.IN_CLEAR else None
+    if row.value_sealed is not None:
+        text = _opened(keys, row.value_sealed, "identities", "value_sealed", row.id)
+    return Contested(row.id, kind, identity.mask(kind, text) if text else "*", row.customer_id, decides)
 
 
 def snapshot(connection: Connection, keys: KeyRing, customer_id: str) -> dict[str, Any]:
@@ -294,7 +320,7 @@ def save_person(
     that is the phone number or the bank's own id, without which the customer could not be found.
     """
     insert_if_absent(connection, customers, id=customer_id, created_at=now)
-    _identify(connection, customer_id, _identities_of(keys, person), now)
+    _identify(connection, keys, customer_id, _identities_of(keys, person), now)
     _save_profile(connection, keys, customer_id, person, now)
     _save_contact(connection, keys, customer_id, "phone", person.phone_number, now)
     if person.email:
@@ -356,7 +382,9 @@ def _identities_of(keys: KeyRing, person: Person) -> list[_Identity]:
     return list(found.values())
 
 
-def _identify(connection: Connection, customer_id: str, mine: list[_Identity], now: datetime) -> None:
+def _identify(
+    connection: Connection, keys: KeyRing, customer_id: str, mine: list[_Identity], now: datetime
+) -> None:
     rows: list[dict[str, Any]] = [
         {
             "id": one.row_id,
@@ -373,11 +401,9 @@ def _identify(connection: Connection, customer_id: str, mine: list[_Identity], n
         if row["id"] in inserted or row["type"] not in ESSENTIAL:
             continue
         there = (identities.c.type == row["type"]) & (identities.c.value == row["value"])
-        row_id, holder = connection.execute(
-            select(identities.c.id, identities.c.customer_id).where(there)
-        ).one()
-        if holder != customer_id:
-            raise IdentityTaken(row["type"], row_id, holder)
+        held = connection.execute(select(identities).where(there)).one()
+        if held.customer_id != customer_id:
+            raise IdentityTaken([_contested(keys, held)])
 
 
 def _save_profile(
@@ -425,7 +451,10 @@ def _save_account(
 def activate_user(
     connection: Connection, customer_id: str, user_id: str, language: str, channel: str, now: datetime
 ) -> None:
-    """The customer's user, active, with the role of every subscriber; made when there is none."""
+    """The customer's user, active, with the role of every subscriber; made when there is none.
+
+    One that is active stays as it is: the subscriber may have chosen another language while staff decided.
+    """
     values = {
         "status": "active",
         "language": language,
@@ -434,7 +463,8 @@ def activate_user(
         "activated_at": now,
     }
     if not insert_if_absent(connection, users, id=user_id, customer_id=customer_id, created_at=now, **values):
-        connection.execute(update(users).where(users.c.customer_id == customer_id).values(**values))
+        waits = (users.c.customer_id == customer_id) & (users.c.status != "active")
+        connection.execute(update(users).where(waits).values(**values))
 
 
 def activate_pending_user(connection: Connection, user_id: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ that it was begun before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid5
 
@@ -58,14 +58,15 @@ class Claim:
     """What is needed to start an operation. Its id follows from the workflow's.
 
     `asked` is everything that the request gives of a person, in one text: only who asks the same may learn the
-    result of an operation that is under way. `request` is the whole of it, to be taken up again.
+    result of an operation that is under way. None: nobody else may, whatever they ask, as they would learn by it that
+    they asked the same. `request` is the whole of it, to be taken up again.
     """
 
     kind: Kind
     phone_number: str = field(repr=False)
     workflow_id: str
     channel: Channel
-    asked: str = field(repr=False)
+    asked: str | None = field(repr=False)
     request: dict[str, Any] = field(repr=False)
 
     @property
@@ -73,7 +74,12 @@ class Claim:
         return operation_id(self.workflow_id)
 
     def digest(self, keys: KeyRing) -> str:
-        return keys.digest("operation", self.asked)
+        return keys.digest("operation", self.workflow_id if self.asked is None else self.asked)
+
+    def turn(self, number: int) -> Claim:
+        """The same request once more, after another one stood in its way and came to nothing."""
+        workflow_id = f"{self.workflow_id}~{number}"
+        return replace(self, workflow_id=workflow_id, request={**self.request, "workflow_id": workflow_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +201,10 @@ def traces(connection: Connection, id_: str) -> list[tuple[str, ...]]:
     return [tuple(row) for query in (staged, told) for row in connection.execute(query)]
 
 
-def begun_before(connection: Connection, keys: KeyRing, at: datetime) -> list[Operation]:
-    """Those that are open since before `at`: somebody works on them, or should."""
-    wanted = select(operations).where((operations.c.state == "open") & (operations.c.created_at < at))
+def to_look_after(connection: Connection, keys: KeyRing, begun_before: datetime) -> list[Operation]:
+    """Those that are open for long, or once more as staff asked for it: somebody works on them, or should."""
+    due = (operations.c.created_at < begun_before) | (operations.c.retries > 0)
+    wanted = select(operations).where((operations.c.state == "open") & due)
     return [_operation(row, keys) for row in connection.execute(wanted)]
 
 

@@ -24,7 +24,7 @@ from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import api_keys, operators
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection, Row, Table
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 KEY_PREFIX = "ussd_"
 """By which people, and scanners that look for leaked keys, recognise one."""
 KEY_BYTES = 32
+MAKES = frozenset({Scope.SUBSCRIPTION, Scope.ACCOUNT, Scope.MAKE})
+"""What a program asks for with one of these, somebody decides on: not a program with the same key."""
 
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{43}}")
 _NAME = re.compile(r"[a-z][a-z0-9._-]{0,47}")
@@ -123,10 +125,15 @@ def add_program_key(
     keys: KeyRing,
     act: Act,
     name: str,
-    scopes: Iterable[Scope],
+    scopes: Collection[Scope],
     expires_at: datetime | None = None,
 ) -> str:
     """Add a key with scopes of its own. What comes back is the key, this once."""
+    if Scope.CHECK in scopes and (makes := sorted(MAKES & set(scopes))):
+        raise StaffRefused(
+            f"a key that asks for changes ({', '.join(makes)}) does not decide on them; "
+            "give 'check' to a key of its own"
+        )
     words = " ".join(sorted(set(scopes)))
     if not words:
         raise StaffRefused("a key without a scope opens nothing; name at least one")

@@ -189,6 +189,8 @@ operations = Table(
     # Counted once per operation, however often it is taken up: reserved, locked, passed, failed, released.
     Column("gate", String(16)),
     Column("retries", Integer, nullable=False, server_default="0"),
+    # The day of whose limit this opening takes up room. NULL: of none, or it was given back.
+    Column("counted_on", Date),
     Column("result_sealed", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),

@@ -17,6 +17,7 @@ from ussd_engine.services.operations import (
     Refused,
     Success,
 )
+from ussd_engine.services.policies import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +107,7 @@ class Accounts:
             "product": request.product,
             "channel": request.channel,
             "maker": request.maker,
+            "kyc_tier": self._policy.kyc_tier,  # it is opened in this one, whatever the settings say later
         }
         done = await self._operations.perform(_claim(payload), wait_s=wait_s)
         if isinstance(done, OperationPending):
@@ -127,6 +129,7 @@ class Accounts:
                 "first_name": payload["first_name"],
                 "account_number": ending.get("account_number", ""),
             },
+            settle=_settle,
             allowed=self._policy.count_opening,
         )
         return await self._operations.conduct(procedure)
@@ -139,13 +142,17 @@ class Accounts:
             )
             if standing.known:
                 return {"kind": "refused", "code": "customer_exists"}
-        request = _new_account(payload, self._policy.kyc_tier)
+        request = _new_account(payload, self._tier(payload))
         return await self._opening.register_account_cbs(operation, request)
+
+    def _tier(self, payload: Json) -> int:
+        """Of what was asked for before it was kept with the request, the tier of the settings."""
+        return int(payload.get("kyc_tier", self._policy.kyc_tier))
 
     def _record(
         self, connection: Connection, operation: Operation, payload: Json, ending: Json, now: datetime
     ) -> Success | Refused:
-        person = _person(payload, ending, self._policy.kyc_tier)
+        person = _person(payload, ending, self._tier(payload))
         language, maker = payload["language"], str(payload.get("maker", payload["channel"]))
         admitted = self._admission.admit(connection, operation, person, language, maker, now)
         if admitted is None:  # open at the bank, and a change of the same customer waits: nothing to refuse
@@ -156,6 +163,12 @@ class Accounts:
             "change_id": admitted.change_id,
         }
         return Success(result, SMS["success"], admitted.audit)
+
+
+def _settle(connection: Connection, operation: Operation, ending: Json, _now: datetime) -> None:
+    """What is open, or may be, keeps its place under the limit of its day; what came to nothing gives it back."""
+    if ending["kind"] in {"refused", "failed"}:
+        give_back(connection, operation.id)
 
 
 def _claim(payload: Json) -> Claim:

@@ -1,6 +1,7 @@
 """The actions that a flow may name: what each takes, and what it gives back with each outcome.
 
-A read that does not come back in time is `unavailable`, so each has that outcome.
+A read that does not come back in time is `unavailable`, and what the policy of the USSD role does not allow, or no
+more of it today, is `not_allowed`: so each has these outcomes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SPECS: Mapping[str, ActionSpec] = {
                 "existing_customer": {},
                 "new_customer": {},
                 "unavailable": {},
+                "not_allowed": {},
             },
         ),
         ActionSpec(
@@ -34,13 +36,20 @@ SPECS: Mapping[str, ActionSpec] = {
                 "found": {"first_name": "string", "last_name": "string", "accounts": "string"},
                 "not_found": {},
                 "unavailable": {},
+                "not_allowed": {},
             },
         ),
         ActionSpec(
             name="subscription.language",
             effect=True,
             inputs={**_PHONE, "language": Input()},
-            outcomes={"changed": {}, "not_found": {}, "pending": {}, "unavailable": {}},
+            outcomes={
+                "changed": {},
+                "not_found": {},
+                "pending": {},
+                "unavailable": {},
+                "not_allowed": {},
+            },
         ),
         ActionSpec(
             name="subscription.register",
@@ -53,6 +62,7 @@ SPECS: Mapping[str, ActionSpec] = {
                 "already_subscribed": {},
                 "pending": {},
                 "unavailable": {},
+                "not_allowed": {},
             },
         ),
         ActionSpec(
@@ -74,6 +84,7 @@ SPECS: Mapping[str, ActionSpec] = {
                 "rejected": {},
                 "pending": {},
                 "unavailable": {},
+                "not_allowed": {},
             },
         ),
     )

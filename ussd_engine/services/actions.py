@@ -2,7 +2,7 @@
 
 A read is a plain call that must end with the turn. An effect is a durable workflow with the turn's id: it goes on
 when the turn cannot wait, and `pending` is then the outcome. Neither lets an error through to the turn: what the
-bank cannot answer is the outcome `unavailable`.
+bank cannot answer is the outcome `unavailable`, and what the policy does not allow is `not_allowed`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ussd_engine.errors import (
     IllegalMove,
     NotAllowed,
 )
-from ussd_engine.phone import is_e164
+from ussd_engine.phone import is_e164, normalise
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
@@ -46,11 +46,18 @@ class Invocation:
 
     @property
     def phone(self) -> str:
-        """Raises IllegalMove for what is no number: a customer must not be known under two spellings of one."""
+        """In its one form, as a customer must not be known under two spellings of a number.
+
+        A telco may send a digit of the national form along, as in +254 0711 000000. Raises IllegalMove for what is
+        no number.
+        """
         number = self.text("phone")
         if not is_e164(number):
             raise IllegalMove("the phone number of an action is not in the form of E.164")
-        return number
+        try:
+            return normalise(number, "")
+        except ValueError:
+            raise IllegalMove("the phone number of an action is one that no numbering plan has") from None
 
     def optional(self, name: str) -> str | None:
         return str(self.inputs[name]) if self.inputs.get(name) else None
@@ -87,7 +94,7 @@ class Actions:
             return Result("unavailable")
         except NotAllowed:
             log.warning("action_not_allowed", action=action)
-            return Result("unavailable")
+            return Result("not_allowed")
 
     async def begun(self, workflow_id: str) -> bool:
         """Whether this run of an effect was begun before."""

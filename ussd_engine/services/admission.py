@@ -1,13 +1,15 @@
 """How a person becomes a customer of the platform with an active user: staged, and written when it is approved.
 
 Nothing of a customer is in the platform before that. An identity that stands with another customer is never moved on
-the way: the move is a change of its own, on which staff decide first.
+the way: the move is a change of its own, on which staff decide first. So it is with whatever identity of another the
+phone number is known by: it finds its customer by any of several types.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ussd_engine.platform import changes, customers
 from ussd_engine.platform.audit import AuditEntry
@@ -22,10 +24,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ussd_engine.platform.changes import StagedChange
+    from ussd_engine.platform.customers import Directory, Source
     from ussd_engine.platform.operations import Operation
     from ussd_engine.sealing import KeyRing
 
 IDENTITY_MOVE = "identity.move"
+WHY_MOVED: Mapping[Source, str] = {
+    "bank": "the bank holds it for another customer than the platform",
+    "subscriber": "it was given for an account that the bank has opened for another customer",
+}
+"""By who vouches for the claimant's data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,9 @@ class Admitted:
 
 
 class Admission:
-    def __init__(self, keys: KeyRing, approvals: Approvals) -> None:
+    def __init__(self, keys: KeyRing, directory: Directory, approvals: Approvals) -> None:
         self._keys = keys
+        self._directory = directory
         self._approvals = approvals
 
     def admit(
@@ -58,10 +67,13 @@ class Admission:
         None when such a change waits for the customer already. Policy approves nothing by which a phone number
         comes to a customer that another one has, or to a customer that was known under another.
         """
-        known, contested = customers.claims(connection, self._keys, person)
+        known, contested = customers.claims(connection, self._keys, self._directory, person)
         customer_id = known.customer_id if known else customers.customer_id_of(person.bank_ref)
-        user_id = (known and known.user_id) or customers.user_id_of(customer_id)
-        user = {"id": user_id, "status": "active", "language": language, "channel": operation.channel}
+        before = customers.snapshot(connection, self._keys, customer_id) if known else {}
+        user = before.get("user", {})
+        if user.get("status") != "active":  # who is active keeps what the subscriber chose
+            user_id = (known and known.user_id) or customers.user_id_of(customer_id)
+            user = {"id": user_id, "status": "active", "language": language, "channel": operation.channel}
         staged = self._approvals.stage(
             connection,
             Request(
@@ -69,7 +81,7 @@ class Admission:
                 kind=operation.kind,
                 entity="customers",
                 entity_id=customer_id,
-                before=customers.snapshot(connection, self._keys, customer_id) if known else {},
+                before=before,
                 after={"person": person.plain(), "user": user},
                 context={
                     "phone_number": operation.phone_number,
@@ -82,76 +94,98 @@ class Admission:
                 operation_id=operation.id,
             ),
             now,
-            by_hand=known is not None or any(one.kind == "phone" for one in contested),
+            by_hand=known is not None or any(one.decides for one in contested),
         )
         if staged is None:
             return None
         entries = [*staged.audit]
         for one in contested:
-            entries += self._stage_move(connection, operation, one, customer_id, now)
-        return Admitted(customer_id, user_id, staged.change_id, staged.approved, tuple(entries))
-
-    def _stage_move(
-        self,
-        connection: Connection,
-        operation: Operation,
-        contested: Contested,
-        claimant: str,
-        now: datetime,
-    ) -> tuple[AuditEntry, ...]:
-        moved = self._approvals.stage(
-            connection,
-            Request(
-                id=derived_id(operation.id, f"move:{contested.identity_id}"),
-                kind=IDENTITY_MOVE,
-                entity="identities",
-                entity_id=contested.identity_id,
-                before={"type": contested.kind, "customer_id": contested.holder},
-                after={"type": contested.kind, "customer_id": claimant},
-                context={},
-                maker=operation.channel,
-                maker_reason="the bank holds it for another customer than the platform",
-                request_id=operation.workflow_id,
-                operation_id=operation.id,
-            ),
-            now,
-            by_hand=True,
-        )
-        return moved.audit if moved else ()
+            id_ = derived_id(operation.id, f"move:{one.identity_id}")
+            wanted = _move_of(
+                one, customer_id, person.source, id_, maker, operation.workflow_id, operation.id
+            )
+            moved = self._approvals.stage(connection, wanted, now, by_hand=True)
+            entries += moved.audit if moved else ()
+        return Admitted(customer_id, user["id"], staged.change_id, staged.approved, tuple(entries))
 
 
-def kinds(keys: KeyRing) -> Mapping[str, Kind]:
+def _move_of(
+    contested: Contested,
+    claimant: str,
+    source: Source,
+    id_: str,
+    maker: str,
+    request_id: str,
+    operation_id: str | None,
+) -> Request:
+    """That an identity goes from who has it to who claims it."""
+    which = {"type": contested.kind, "value": contested.masked}
+    return Request(
+        id=id_,
+        kind=IDENTITY_MOVE,
+        entity="identities",
+        entity_id=contested.identity_id,
+        before={**which, "customer_id": contested.holder},
+        after={**which, "customer_id": claimant},
+        context={},
+        maker=maker,
+        maker_reason=WHY_MOVED[source],
+        request_id=request_id,
+        operation_id=operation_id,
+    )
+
+
+def kinds(keys: KeyRing, directory: Directory) -> Mapping[str, Kind]:
     """What approving does to a customer."""
-    return {
-        "account.open": Kind(
-            lambda connection, change, now: _admit(connection, keys, change, now),
-            approved_sms="subscription_active",
-            rejected_sms="subscription_rejected",
-        ),
-        "subscription.register": Kind(
-            lambda connection, change, now: _admit(connection, keys, change, now),
-            approved_sms="subscription_active",
-            rejected_sms="subscription_rejected",
-        ),
-        IDENTITY_MOVE: Kind(_move),
-    }
+    admits = Kind(
+        lambda connection, change, now: _admit(connection, keys, directory, change, now),
+        approved_sms="subscription_active",
+        rejected_sms="subscription_rejected",
+    )
+    return {"account.open": admits, "subscription.register": admits, IDENTITY_MOVE: Kind(_move)}
 
 
-def _admit(connection: Connection, keys: KeyRing, change: StagedChange, now: datetime) -> None:
+def _admit(
+    connection: Connection, keys: KeyRing, directory: Directory, change: StagedChange, now: datetime
+) -> None:
     if change.entity == "users":  # of the first schema, where customer and user were written before
         customers.activate_pending_user(connection, change.entity_id, now)
         return
     user: Mapping[str, Any] = change.after["user"]
+    person = Person.of(change.after["person"])
+    if others := directory.others(connection, person.phone_number, change.entity_id):
+        raise _conflict(connection, change, person, IdentityTaken(others))
     try:
-        customers.save_person(connection, keys, change.entity_id, Person.of(change.after["person"]), now)
+        customers.save_person(connection, keys, change.entity_id, person, now)
     except IdentityTaken as error:
-        moves = changes.waiting_for(connection, "identities", error.identity_id)
-        first = f"decide on {moves[0][1]} first" if moves else "it has to be moved first"
-        raise ChangeConflict(f"{error}; {first}") from error
+        raise _conflict(connection, change, person, error) from error
     customers.activate_user(connection, change.entity_id, user["id"], user["language"], user["channel"], now)
+
+
+def _conflict(
+    connection: Connection, change: StagedChange, person: Person, taken: IdentityTaken
+) -> ChangeConflict:
+    """What to decide first: the moves that wait, and those that nobody asked for or that were rejected."""
+    waiting: list[str] = []
+    needs: list[Request] = []
+    for one in taken.contested:
+        moves = [id_ for _, id_ in changes.waiting_for(connection, "identities", one.identity_id)]
+        waiting += moves
+        if not moves:
+            needs.append(
+                _move_of(
+                    one, change.entity_id, person.source, str(uuid4()), change.maker, "", change.operation_id
+                )
+            )
+    words = (
+        f"{taken}; decide on {', '.join(waiting)} first" if waiting else f"{taken}, and has to be moved first"
+    )
+    return ChangeConflict(words, tuple(needs))
 
 
 def _move(connection: Connection, change: StagedChange, now: datetime) -> None:
     holder, claimant = change.before["customer_id"], change.after["customer_id"]
     if not customers.move_identity(connection, change.entity_id, holder, claimant, now):
-        raise ChangeConflict("the identity is no longer with the customer that it was to be taken from")
+        raise ChangeConflict(
+            "the identity is no longer with the customer that it was to be taken from; reject this change"
+        )

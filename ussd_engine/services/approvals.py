@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 WORKFLOW = "change.tell"
 LEFT_AFTER = timedelta(seconds=30)
 """A decision that nobody was told of for longer was taken by a process that died before it could begin to tell."""
-EXPIRES_AFTER = timedelta(days=30)
-"""A request that nobody decided on in a month is stale: what it was checked against has changed."""
 EXPIRED_AT_ONCE = 100
 """How many overdue changes one transaction ends; the rest follows in the next round."""
 
@@ -58,9 +56,16 @@ class ChangeExpired(Refusal):
 
 
 class ChangeConflict(Refusal):
-    """The change cannot be applied to what the platform holds now. The message says what to decide first."""
+    """The change cannot be applied to what the platform holds now. The message says what to decide first.
+
+    `needs` are the changes of it that nobody has asked for yet.
+    """
 
     code = "change_conflict"
+
+    def __init__(self, words: str, needs: tuple[Request, ...] = ()) -> None:
+        super().__init__(words)
+        self.needs = needs
 
 
 class SelfApproval(Refusal):
@@ -110,7 +115,10 @@ class Staged:
 
 
 class Approvals:
-    """`automatic` holds the kinds of change that policy approves at once; `kinds` all that there are."""
+    """`automatic` holds the kinds of change that policy approves at once; `kinds` all that there are.
+
+    What nobody decided on after `expires_after` is stale: what it was checked against has changed.
+    """
 
     def __init__(
         self,
@@ -121,6 +129,7 @@ class Approvals:
         notifications: Notifications,
         automatic: frozenset[str],
         kinds: Mapping[str, Kind],
+        expires_after: timedelta,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -129,6 +138,7 @@ class Approvals:
         self._notifications = notifications
         self._automatic = automatic
         self._kinds = kinds
+        self._expires_after = expires_after
 
     def stage(
         self, connection: Connection, asked: Request, now: datetime, *, by_hand: bool = False
@@ -151,7 +161,7 @@ class Approvals:
             maker=asked.maker,
             maker_reason=asked.maker_reason,
             created_at=now,
-            expires_at=now + EXPIRES_AFTER,
+            expires_at=now + self._expires_after,
         )
         staged = _entry(change, change.maker, "change.staged", asked.request_id)
         if not automatic:
@@ -204,7 +214,7 @@ class Approvals:
         """Approve the change as the checker has read it, and apply it, in one transaction.
 
         Raises ChangeNotFound, ChangeDecided, ChangeStale, ChangeExpired, ChangeConflict, SelfApproval; nothing is
-        changed then.
+        changed then. What has to be decided first is asked for, where it does not wait already.
         """
 
         def write(connection: Connection) -> StagedChange:
@@ -218,10 +228,34 @@ class Approvals:
             )
             return decided
 
-        decided = await self._database.write(write)
+        try:
+            decided = await self._database.write(write)
+        except ChangeConflict as conflict:
+            if not conflict.needs:
+                raise
+            raise await self._ask_first(conflict, request_id) from conflict
         await self._tell(change_id)
         await self._afterwards(decided.kind)
         return decided
+
+    async def _ask_first(self, conflict: ChangeConflict, request_id: str) -> ChangeConflict:
+        """Stage what the conflict needs; the conflict, with the ids to decide on."""
+
+        def write(connection: Connection) -> list[str]:
+            now = self._clock.now()
+            asked = [replace(one, request_id=request_id) for one in conflict.needs]
+            staged = [self.stage(connection, one, now, by_hand=True) for one in asked]
+            audit.append(connection, self._keys, [entry for one in staged if one for entry in one.audit], now)
+            return [one.change_id for one in staged if one]
+
+        ids = await self._database.write(write)
+        if not ids:  # somebody else was faster
+            return ChangeConflict(
+                f"{conflict}; it has just been asked for: try again, and hear what to decide first"
+            )
+        return ChangeConflict(
+            f"{conflict}; now asked for: decide on {', '.join(ids)} first, and then on this"
+        )
 
     async def reject(
         self, change_id: str, version: int, checker: str, request_id: str, reason: str

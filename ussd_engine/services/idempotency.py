@@ -1,4 +1,4 @@
-"""Idempotency keys of the API: the same key and body always name the same workflow."""
+"""Idempotency keys of the API: the same key and body of a caller always name the same workflow."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class IdempotencyKeys:
         self._keys = keys
         self._clock = clock
 
-    async def workflow_id(self, route: str, key: str, fingerprint: bytes) -> str:
-        """The workflow id of this key on this route.
+    async def workflow_id(self, caller: str, route: str, key: str, fingerprint: bytes) -> str:
+        """The workflow id of this caller's key on this route. Two callers may use the same key, each for its own.
 
         `fingerprint` stands for the body, any bytes that equal bodies share. Raises IdempotencyKeyReused when
         the key came with another body before.
         """
-        key_digest = self._keys.digest("idempotency-key", route, key)
+        key_digest = self._keys.digest("idempotency-key", caller, route, key)
         body_digest = self._keys.digest("idempotency-body", route, fingerprint.hex())
         used = await self._database.read(lambda c: keys_used.find(c, key_digest))
         if used is None:

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class NumberGate:
-    """`when_unavailable` is the answer for an operator that gives none."""
+    """`when_unavailable` is the answer where the operator gives none, or cannot be asked."""
 
     def __init__(
         self,
@@ -39,8 +39,7 @@ class NumberGate:
     async def refuses(self, phone_number: str, since: date | None) -> str | None:
         """Why this number is refused: sim_swapped, number_recycled, number_checks_unavailable. None: it is not.
 
-        `since` is from when the bank knows its customer under the number; None where the bank does not tell, and then
-        nobody can ask whether the number was given to another since.
+        `since` is from when the bank knows its customer under the number; None where the bank does not tell.
         """
         swapped, recycled = await asyncio.gather(
             self._swapped(phone_number), self._recycled(phone_number, since)
@@ -55,8 +54,6 @@ class NumberGate:
         return "sim_swapped" if swapped else None
 
     async def _recycled(self, phone_number: str, since: date | None) -> str | None:
-        if since is None:
-            return None
         try:
             recycled = await self._checks.recycled(phone_number, since)
         except Exception as error:  # noqa: BLE001 - an adapter's fault is no answer either

@@ -15,6 +15,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -50,7 +51,10 @@ log = structlog.get_logger(__name__)
 REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
     "customer_not_found": (CustomerNotFound, "the bank has no customer with this phone number"),
     "identity_not_verified": (IdentityNotVerified, "the details do not match what the bank holds"),
-    "already_subscribed": (AlreadySubscribed, "this phone number is registered, or its registration waits"),
+    "already_subscribed": (
+        AlreadySubscribed,
+        "the customer is subscribed, or a registration waits for a decision",
+    ),
     "customer_exists": (CustomerExists, "the bank has this customer already; register instead of opening"),
     "rejected": (AccountRejected, "the bank refused to open the account"),
     "not_allowed": (NotAllowed, "as many accounts as may be opened in a day were opened today"),
@@ -109,8 +113,8 @@ class Procedure:
     `story` answers its ending: `{"kind": "success", ...}`, `{"kind": "refused" | "failed", "code": ...}` or
     `{"kind": "in_doubt"}`; `fault` is the ending when the story itself breaks. `record` writes a success, and
     `settle` what any ending of the story leaves behind. `allowed` tells, in the transaction that begins the
-    operation, whether a limit still has room for it. `sms` maps the code or else the kind of an ending to the SMS
-    that keeps a promise; `values` fills its placeholders from the ending.
+    operation of this id, whether a limit still has room for it. `sms` maps the code or else the kind of an ending
+    to the SMS that keeps a promise; `values` fills its placeholders from the ending.
     """
 
     claim: Claim
@@ -121,7 +125,7 @@ class Procedure:
     language: str
     values: Callable[[Json], Mapping[str, str]]
     settle: Callable[[Connection, Operation, Json, datetime], None] = lambda *_: None
-    allowed: Callable[[Connection, datetime], bool] = lambda *_: True
+    allowed: Callable[[Connection, str, datetime], bool] = lambda *_: True
 
 
 class Operations:
@@ -140,28 +144,40 @@ class Operations:
         self._notifications = notifications
 
     async def perform(self, claim: Claim, *, wait_s: float) -> Json | OperationPending:
-        """Run or join the operation; its result, or the promise of an SMS. Raises what REFUSALS says."""
-        deadline = self._clock.monotonic() + wait_s
-        result = await self._workflows.run(claim.kind, claim.workflow_id, claim.request, wait_s=wait_s)
-        if result and result["kind"] == "elsewhere":
-            claim = replace(claim, workflow_id=result["workflow_id"])
-            if not result["same"]:
-                return await self._stand_back(claim)
-            left = 0.0 if result["reconciling"] else max(deadline - self._clock.monotonic(), 0.0)
-            result = await self._workflows.result(claim.workflow_id, wait_s=left)
+        """Run or join the operation; its result, or the promise of an SMS. Raises what REFUSALS says.
+
+        Another one may be under way for the number, and what becomes of that is only for who asked the same. Who did
+        not is promised its SMS; and when it has just come to nothing, this request has its turn, under a further id.
+        """
+        deadline, asked = self._clock.monotonic() + wait_s, claim
+        for number in count(1):
+            result = await self._workflows.run(
+                claim.kind, claim.workflow_id, claim.request, wait_s=self._left(deadline)
+            )
+            if result is None or result["kind"] != "elsewhere":
+                return await self._answer(claim, result)
+            other = replace(claim, workflow_id=result["workflow_id"])
+            if result["same"]:
+                left = 0.0 if result["reconciling"] else self._left(deadline)
+                return await self._answer(other, await self._workflows.result(other.workflow_id, wait_s=left))
+            told = await self._tell_pending(other)
+            if isinstance(told, OperationPending):
+                return told
+            if told["kind"] == "success":
+                return _raise({"code": TAKEN[claim.kind]})
+            claim = asked.turn(number)
+        raise AssertionError("the numbers never end")
+
+    def _left(self, deadline: float) -> float:
+        return max(deadline - self._clock.monotonic(), 0.0)
+
+    async def _answer(self, claim: Claim, result: Json | None) -> Json | OperationPending:
         if result is None or result["kind"] == "pending":
             told = await self._tell_pending(claim)
             if isinstance(told, OperationPending):
                 return told
             result = told
         return result if result["kind"] == "success" else _raise(result)
-
-    async def _stand_back(self, claim: Claim) -> OperationPending:
-        """Another request for this number is under way. What becomes of it is only for who asked the same."""
-        told = await self._tell_pending(claim)
-        if isinstance(told, OperationPending):
-            return told
-        return _raise({"code": TAKEN[claim.kind] if told["kind"] == "success" else "cbs_unavailable"})
 
     async def _tell_pending(self, claim: Claim) -> Json | OperationPending:
         """Promise an SMS, unless the operation has just finished: then its result."""
@@ -196,7 +212,7 @@ class Operations:
     def _claim(self, connection: Connection, procedure: Procedure) -> Operation:
         now = self._clock.now()
         operation = operations.claim(connection, self._keys, procedure.claim, now)
-        if operation.fresh and not procedure.allowed(connection, now):
+        if operation.fresh and not procedure.allowed(connection, operation.id, now):
             self._write_ending(connection, procedure, operation, {"kind": "refused", "code": "not_allowed"})
             return operations.lock(connection, self._keys, operation.id)
         return operation

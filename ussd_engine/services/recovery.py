@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ABANDONED_AFTER = timedelta(minutes=2)
-"""An open operation that is older is looked after: its workflow stands and runs, or was lost with its database."""
+"""An open operation that is older is looked after: its workflow stands and runs, or was lost with its database.
+
+One that staff want tried again is looked after at once, as nobody may have begun that yet.
+"""
 
 
 class OperationNotFound(Refusal):
@@ -78,7 +82,7 @@ class Recovery:
     async def take_up_abandoned(self) -> None:
         """Begin what was noted and not begun, and begin again what is open and has no workflow any more."""
         before = self._clock.now() - ABANDONED_AFTER
-        old = await self._database.read(lambda c: operations.begun_before(c, self._keys, before))
+        old = await self._database.read(lambda c: operations.to_look_after(c, self._keys, before))
         under_way = await self._workflows.under_way() if old else set[str]()
         for operation in old:
             last = _last_workflow(operation)
@@ -91,7 +95,8 @@ class Recovery:
                 continue
             log.warning("operation_taken_up", operation_id=operation.id)
             if await self._workflows.exists(last):
-                await self.retry(operation.id, "recovery", last)
+                with suppress(OperationFinished):  # it has come to its end just now
+                    await self.retry(operation.id, "recovery", last)
             else:
                 await self._workflows.start(operation.kind, last, request)
 

@@ -100,7 +100,7 @@ class Api:
             channel="api",
             maker=caller.name,
         )
-        async with self._attempt(request, "subscription/register", asked) as workflow_id:
+        async with self._attempt(request, caller, "subscription/register", asked) as workflow_id:
             work = self.subscriptions.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
             done = await self._in_time(work)
         if isinstance(done, OperationPending):
@@ -124,7 +124,7 @@ class Api:
             channel="api",
             maker=caller.name,
         )
-        async with self._attempt(request, "account/register", asked) as workflow_id:
+        async with self._attempt(request, caller, "account/register", asked) as workflow_id:
             work = self.accounts.register(workflow_id, wanted, wait_s=self.answer_deadline_s)
             done = await self._in_time(work)
         if isinstance(done, OperationPending):
@@ -168,7 +168,9 @@ class Api:
             raise Problem(503, "no_answer_in_time", detail, headers={"Retry-After": "5"}) from None
 
     @asynccontextmanager
-    async def _attempt(self, request: web.Request, route: str, asked: BaseModel) -> AsyncIterator[str]:
+    async def _attempt(
+        self, request: web.Request, caller: Principal, route: str, asked: BaseModel
+    ) -> AsyncIterator[str]:
         """The workflow id of this request. One that changed nothing frees its key for another try."""
         keys = request.headers.getall(IDEMPOTENCY_HEADER, [])
         if not keys:
@@ -177,7 +179,7 @@ class Api:
         if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
             detail = f"Send one {IDEMPOTENCY_HEADER} of 1 to 255 visible ASCII characters."
             raise Problem(400, "invalid_idempotency_key", detail)
-        workflow_id = await self.idempotency.workflow_id(route, keys[0], _fingerprint(asked))
+        workflow_id = await self.idempotency.workflow_id(caller.name, route, keys[0], _fingerprint(asked))
         try:
             yield workflow_id
         except BankUnavailable:

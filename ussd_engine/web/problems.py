@@ -86,7 +86,10 @@ class Problem(Exception):
 _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
     CustomerNotFound: (404, "The bank has no customer with this phone number."),
     IdentityNotVerified: (403, "The date of birth could not be verified with the bank."),
-    AlreadySubscribed: (409, "This phone number is subscribed already."),
+    AlreadySubscribed: (
+        409,
+        "The customer is subscribed already, or a registration waits for the bank's staff to decide.",
+    ),
     CustomerExists: (
         409,
         "The bank has a customer with this phone number already; register the subscription.",

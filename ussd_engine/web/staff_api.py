@@ -172,6 +172,11 @@ def _shown(change: StagedChange, principal: Principal) -> ChangeAnswer:
     entry = ChangeEntry.model_validate(change)
     trusted = bool({Scope.MAKE, Scope.CHECK} & principal.scopes)
     fields = list(difference(change.before, change.after))
+    if change.entity == "identities":  # which one it is does not change, and is what a checker has to know
+        fields = [
+            FieldChange(field=name, before=change.before.get(name), after=value)
+            for name, value in change.after.items()
+        ]
     shown = [one for one in fields if trusted or not one.field.startswith(PERSONAL)]
     return ChangeAnswer(**entry.model_dump(), hidden=len(shown) < len(fields), difference=shown)
 

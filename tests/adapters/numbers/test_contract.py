@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ussd_engine.errors import NumberChecksUnavailable
+
 if TYPE_CHECKING:
     from ussd_engine.ports import NumberChecks
 
@@ -35,3 +37,9 @@ async def test_a_number_with_another_subscriber_is_told(
 ) -> None:
     """Only when it was given away after the day that was asked for."""
     assert await checks.recycled(phone, since) is recycled
+
+
+async def test_without_a_day_there_is_no_answer(checks: NumberChecks) -> None:
+    """A bank that does not know since when it knows a number leaves the question open, and not answered with no."""
+    with pytest.raises(NumberChecksUnavailable):
+        await checks.recycled("+254711000001", None)
