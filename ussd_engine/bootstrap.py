@@ -55,6 +55,7 @@ from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
+from ussd_engine.services.pins import SET, VERIFY, Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
 from ussd_engine.services.recovery import Recovery
@@ -160,6 +161,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         )
         directory = Directory(keys, settings.identities.resolve_phone_by)
         admissions = Admission(keys, approvals)
+        limit = Limit(settings.gate.attempts, settings.gate.lockout_s)
         subscriptions = Subscriptions(
             database,
             keys,
@@ -167,7 +169,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
             bank,
             directory,
             policy,
-            Limit(settings.gate.attempts, settings.gate.lockout_s),
+            limit,
             await _number_gate(settings, clock, stack),
             workflows,
             operations,
@@ -176,6 +178,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         opening = Opening(database, bank, clock, workflows, _reconcile(settings))
         accounts = Accounts(database, directory, policy, workflows, operations, opening, admissions)
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
+        pins = Pins(database, keys, clock, directory, policy, limit, workflows)
         recovery = Recovery(database, keys, clock, workflows)
         workers = Workers(database, clock, workflows, settings.workflows.executor_id)
         await workers.beat()
@@ -186,6 +189,8 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                 "account.open": accounts.workflow,
                 LANGUAGE: profiles.workflow,
                 DECISION: approvals.workflow,
+                VERIFY: pins.verify_workflow,
+                SET: pins.set_workflow,
             }
         )
         stack.push_async_callback(workflows.close)
@@ -205,7 +210,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         callbacks = Callbacks(
             texts=translations,
             store=store,
-            actions=Actions(subscriptions, accounts, profiles, workflows),
+            actions=Actions(subscriptions, accounts, profiles, pins, workflows),
             keys=keys,
             clock=clock,
             networks=_networks(settings),

@@ -257,6 +257,8 @@ Action = Literal[
     "subscription.language",
     "subscription.register",
     "account.open",
+    "pin.verify",
+    "pin.set",
 ]
 
 

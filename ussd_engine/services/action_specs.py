@@ -76,5 +76,24 @@ SPECS: Mapping[str, ActionSpec] = {
                 "unavailable": {},
             },
         ),
+        ActionSpec(
+            name="pin.verify",
+            effect=True,  # it counts the attempt
+            inputs={**_PHONE, "pin": Input(secret=True)},
+            outcomes={
+                "verified": {},
+                "wrong": {"attempts_left": "int"},
+                "locked": {},
+                "not_set": {},
+                "pending": {},
+                "unavailable": {},
+            },
+        ),
+        ActionSpec(
+            name="pin.set",
+            effect=True,
+            inputs={**_PHONE, "pin": Input(secret=True)},
+            outcomes={"set": {}, "already_set": {}, "not_found": {}, "pending": {}, "unavailable": {}},
+        ),
     )
 }
