@@ -115,6 +115,24 @@ def test_warning_stands_in_the_catalogue(tmp_path: Path) -> None:
     assert (warning.file, warning.line, warning.column, warning.code) == ("flows/z/rest.yaml", 5, 12, "F509")
 
 
+@pytest.mark.parametrize(
+    "catalogue",
+    [
+        "messages: [sample]\nlanguage: {sw: sw}\ntexts: {hello.menu: Habari}",
+        "messages: sample\nlanguage: [sw]\ntexts: [Habari]",
+        "messages:\nlanguage:\ntexts:",
+        "messages: sample\nlanguage: sw\ntexts: {hello.menu: {sw: [x]}, hello: x, hello.options: x, texts: x}",
+        "messages: sample\nlanguage: sw\ntexts: {hello.menu: &a x, bye.end: *a}",
+        "messages: sample\nlanguage: sw\ntexts: {hello.menu: x, hello.menu: y}",
+    ],
+)
+def test_whatever_stands_in_a_catalogue_is_a_finding_in_it(catalogue: str, tmp_path: Path) -> None:
+    """No slip of a translator is an exception, and none is shown to who wrote the flow alone."""
+    with pytest.raises(InvalidFlows) as caught:
+        load(folder_of(tmp_path, flow=SAMPLE, a=catalogue), ACTIONS, "flows")
+    assert "flows/a.yaml" in {finding.file for finding in caught.value.diagnostics}
+
+
 def test_catalogue_of_a_broken_flow_has_no_findings_of_its_own(tmp_path: Path) -> None:
     """Until the languages of the flow are written as a list, nobody can say what its catalogues lack."""
     broken = SAMPLE.replace("[en, sw]", "en")

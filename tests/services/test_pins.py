@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from structlog.testing import capture_logs
 
 from tests.database_fixtures import KINDS, urls_of
-from tests.services.parts import KEYS, LIMIT, Parts, running
+from tests.services.parts import KEYS, LIMIT, Parts, WallClock, running
 from ussd_engine.errors import NotAllowed
 from ussd_engine.platform import audit, gate, pins
 from ussd_engine.platform.gate import Verdict
-from ussd_engine.services.pins import hashed, matches
+from ussd_engine.services.pins import Pins, hashed, matches
 from ussd_engine.services.policies import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -118,6 +114,13 @@ async def test_pin_is_chosen_once(parts: Parts) -> None:
     assert await tried(parts, phone, PIN, "right") == Verdict("verified")
 
 
+async def test_pin_that_has_no_turn_in_time_is_not_known(parts: Parts) -> None:
+    """Nothing is counted then, and the subscriber is told to try again."""
+    phone = await subscriber(parts, "+254711000311")
+    assert await parts.pins.verify(f"{phone}-late", phone, WRONG, wait_s=0) is None
+    assert await tried(parts, phone, WRONG, "first") == Verdict("wrong", 2)
+
+
 async def test_who_is_no_subscriber_has_no_pin(parts: Parts) -> None:
     """And a subscriber without one is told so at no cost."""
     assert await tried(parts, "+254711000307", PIN, "nobody") == "not_set"
@@ -153,38 +156,13 @@ async def test_lock_opens_after_its_time(parts: Parts) -> None:
     ]
 
 
-def opened(workflows: Path) -> list[bytes]:
-    """All that workflows were given and gave back, as who has the keys reads it."""
-    with closing(sqlite3.connect(workflows)) as connection:
-        sql = "SELECT inputs FROM workflow_input UNION SELECT output FROM workflow_output"
-        rows = connection.execute(sql).fetchall()
-    return [KEYS.open(sealed, "dbos") for row in rows for sealed in row if sealed]
-
-
-async def test_pin_stands_nowhere(tmp_path: Path) -> None:
-    """Not in a file of either database, nor in what a workflow was given, nor in a log."""
-    with capture_logs() as logs:
-        async with running(tmp_path) as parts:
-            phone = await subscriber(parts, "+254711000309")
-            await tried(parts, phone, PIN, "right")
-            await tried(parts, phone, WRONG, "wrong")
-            (row,) = await parts.rows("SELECT user_id, hash_sealed FROM pins")
-            stored = await parts.database.read(lambda c: pins.hash_of(c, KEYS, row.user_id))
-            given = opened(tmp_path / "workflows.db")
-    files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
-    assert [one for one in given if b"right" in one]
-    said = [files, repr(logs).encode(), *given, str(stored).encode()]
-    assert not [text for text in said for pin in (PIN, WRONG) if pin.encode() in text]
-    assert str(stored).startswith("scrypt.")
-    assert stored not in row.hash_sealed
-
-
-async def test_policy_may_forbid_pins(tmp_path: Path) -> None:
+async def test_policy_may_forbid_pins(parts: Parts) -> None:
     """What the role does not allow is refused before anything is looked up."""
-    async with running(tmp_path, policy=Policy(frozenset(), 1, None)) as parts:
-        for work in (parts.pins.verify, parts.pins.set):
-            with pytest.raises(NotAllowed):
-                await work("id", "+254711000310", PIN, wait_s=1)
+    nothing = Policy(frozenset(), 1, None)
+    forbidden = Pins(parts.database, KEYS, WallClock(), parts.directory, nothing, LIMIT, parts.workflows)
+    for work in (forbidden.verify, forbidden.set):
+        with pytest.raises(NotAllowed):
+            await work("id", "+254711000310", PIN, wait_s=1)
 
 
 async def test_hash_is_salted_and_tells_the_pins_apart() -> None:
