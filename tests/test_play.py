@@ -64,6 +64,23 @@ def test_an_account_is_opened_on_the_phone_and_the_sms_arrives(tmp_path: Path) -
     assert re.search(r"Dear Jane, your Acme Bank account +\|\n\| \d{13} is open", end)
 
 
+def test_accounts_are_behind_a_pin(tmp_path: Path) -> None:
+    """It is chosen where it is first asked for; a wrong one is told how often it may be tried, and is not shown."""
+    dial = "/dial *384*100#"
+    opening = ["1", "Jane", "Sample", "01011990", "1", dial]
+    choosing = ["3", "8362", "8362", "9158", "9158", "9158", dial]
+    asking = ["3", "8362", "9158"]
+
+    parts = play(tmp_path, "\n".join([*opening, *choosing, *asking]))
+    pages = [page(part) for part in parts[len(opening) + 1 :]]
+
+    assert pages[1].startswith("You have no PIN yet.")
+    assert pages[3].startswith("The two were not the same.")
+    assert pages[5].startswith("Your accounts\n1000000000")
+    assert pages[8].startswith("That is not your PIN. Tries left: 2\n")
+    assert pages[9] == pages[5]
+
+
 def test_a_call_can_drop_repeat_and_begin_anew_with_answers_behind_the_code(tmp_path: Path) -> None:
     """Each of the phone's commands does what the network would do."""
     script = ["1", "/repeat", "/drop", "/dial *384*100*1*Jane#", "/phone +254700000001", "/quit", "1"]

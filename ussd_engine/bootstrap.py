@@ -59,6 +59,7 @@ from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
+from ussd_engine.services.pins import SET, VERIFY, Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
 from ussd_engine.services.publishing import ACTOR, Checked, Folder
@@ -132,6 +133,11 @@ def _compiled(library: Library, settings: Settings) -> Program:
     return compile_library(library, SPECS, settings.phone.default_region)
 
 
+def _policy(settings: Settings) -> Policy:
+    policy = settings.policy
+    return Policy(frozenset(policy.actions), policy.kyc_tier, policy.openings_per_day)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
@@ -145,9 +151,7 @@ async def running(
     keys, clock = prepare(settings), SystemClock()
     async with AsyncExitStack() as stack:
         store, events = await _stores(settings, sessions, clock, stack)
-        policy = Policy(
-            frozenset(settings.policy.actions), settings.policy.kyc_tier, settings.policy.openings_per_day
-        )
+        policy = _policy(settings)
         database = await stack.enter_async_context(open_database(settings, keys))
         await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
         await _take_up(flows, settings, database, store, keys, clock)
@@ -183,6 +187,7 @@ async def running(
             timedelta(days=settings.approvals.expire_days),
         )
         admissions = Admission(keys, directory, approvals)
+        limit = Limit(settings.gate.attempts, settings.gate.lockout_s)
         subscriptions = Subscriptions(
             database,
             keys,
@@ -190,15 +195,23 @@ async def running(
             bank,
             directory,
             policy,
-            Limit(settings.gate.attempts, settings.gate.lockout_s),
+            limit,
             await _number_gate(settings, clock, stack),
             workflows,
             operations,
             admissions,
         )
-        opening = Opening(database, bank, clock, workflows, _reconcile(settings))
-        accounts = Accounts(database, directory, policy, workflows, operations, opening, admissions)
+        accounts = Accounts(
+            database,
+            directory,
+            policy,
+            workflows,
+            operations,
+            Opening(database, bank, clock, workflows, _reconcile(settings)),
+            admissions,
+        )
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
+        pins = Pins(database, keys, clock, directory, policy, limit, workflows)
         recovery = Recovery(database, keys, clock, workflows)
         workers = Workers(database, clock, workflows, settings.workflows.executor_id)
         await workers.beat()
@@ -209,6 +222,8 @@ async def running(
                 "account.open": accounts.workflow,
                 LANGUAGE: profiles.workflow,
                 DECISION: approvals.workflow,
+                VERIFY: pins.verify_workflow,
+                SET: pins.set_workflow,
             }
         )
         stack.push_async_callback(workflows.close)
@@ -225,7 +240,7 @@ async def running(
         # apart, so that no work that is taken over holds up a sign of life
         await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
         await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))
-        actions = Actions(subscriptions, accounts, profiles, workflows)
+        actions = Actions(subscriptions, accounts, profiles, pins, workflows)
         callbacks = Callbacks(
             programs=between.programs(live) if between else live,
             store=store,

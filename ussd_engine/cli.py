@@ -182,7 +182,7 @@ def schema(
         typer.Option(help="Write to this file instead of the terminal.", show_default=False),
     ] = None,
 ) -> None:
-    """The JSON Schema of flows and SMS texts, by which editors complete and check."""
+    """The JSON Schema of flows, catalogues and SMS texts, by which editors complete and check."""
     from ussd_engine.flow.schema import json_schema  # noqa: PLC0415 - see the module
 
     text = json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"

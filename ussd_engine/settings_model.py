@@ -258,6 +258,8 @@ Action = Literal[
     "subscription.language",
     "subscription.register",
     "account.open",
+    "pin.verify",
+    "pin.set",
 ]
 
 

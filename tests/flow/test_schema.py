@@ -32,6 +32,11 @@ SMS = {
     for file, data in DATA.items()
     if isinstance(data, dict) and data.keys() & {"flow", "sms"} == {"sms"}
 }
+CATALOGUES = {
+    file: data
+    for file, data in DATA.items()
+    if isinstance(data, dict) and data.keys() & {"flow", "sms", "messages"} == {"messages"}
+}
 
 
 def by_models(data: Any) -> bool:
@@ -72,9 +77,15 @@ def test_sms_texts_are_refused_by_both_or_by_none(file: str) -> None:
     assert VALIDATOR.is_valid(SMS[file]) == (not shape)
 
 
+@pytest.mark.parametrize("file", CATALOGUES)
+def test_catalogue_is_refused_by_both_or_by_none(file: str) -> None:
+    """Its keys are in the schema; whether there is such a flow, language or text is for the engine alone."""
+    assert VALIDATOR.is_valid(CATALOGUES[file]) == ("shape" not in file)
+
+
 @pytest.mark.parametrize("data", [{}, {"states": {}}, [], "flow", None, {"flow": "a", "sms": {}}], ids=repr)
 def test_what_is_neither_is_refused(data: object) -> None:
-    """A file is a flow or SMS texts, and nothing else."""
+    """A file is a flow, a catalogue or SMS texts, and nothing else."""
     assert not VALIDATOR.is_valid(data)
 
 
@@ -82,7 +93,7 @@ def keys_of_the_language() -> set[str]:
     return {
         key
         for name, each in SCHEMA["definitions"].items()
-        if name != "SmsTemplates"
+        if name not in {"SmsTemplates", "Catalogue"}
         for key in each["properties"]
     }
 

@@ -36,6 +36,7 @@ from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
+from ussd_engine.services.pins import Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import Profiles
 from ussd_engine.services.recovery import Recovery
@@ -194,6 +195,7 @@ class Built:
     subscriptions: Subscriptions
     accounts: Accounts
     profiles: Profiles
+    pins: Pins
     recovery: Recovery
     directory: Directory
 
@@ -334,6 +336,7 @@ def build(
             admissions,
         ),
         profiles=Profiles(database, KEYS, clock, directory, policy, workflows, approvals),
+        pins=Pins(database, KEYS, clock, directory, policy, limit, workflows),
         recovery=Recovery(database, KEYS, clock, workflows),
         directory=directory,
     )
@@ -357,6 +360,8 @@ async def launch(built: Built, further: Mapping[str, Body] = MappingProxyType({}
             "account.open": built.accounts.workflow,
             "subscription.language": built.profiles.workflow,
             "change.tell": built.approvals.workflow,
+            "pin.verify": built.pins.verify_workflow,
+            "pin.set": built.pins.set_workflow,
         }
     )
 

@@ -111,7 +111,7 @@ async def acted(parts: Parts, action: str, phone: str) -> str:
         "birth_date": BIRTH_DATE,
         "language": "en",
     }
-    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.workflows)
+    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
     done = await actions.run(action, Invocation(f"turn:{action}:{phone}", inputs, 5.0))
     return done.outcome
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ussd_engine.flow import checks
 from ussd_engine.flow.checks.texts import all_texts
 from ussd_engine.flow.loader import Library
+from ussd_engine.flow.messages import key_of
 from ussd_engine.flow.model import Flow
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import per_language
@@ -40,11 +41,8 @@ class Entry:
 
 def entries(flow: Flow) -> Iterator[Entry]:
     for path, text in all_texts(flow):
-        place = path[1:] if path[0] == "states" else path
-        parts = [str(step + 1) if isinstance(step, int) else step for step in place]
-        if parts[-1] == "text":
-            parts.pop()
-        yield Entry(".".join((flow.flow, *parts)), flow.flow, path, per_language(text, flow.languages))
+        key = f"{flow.flow}.{key_of(path)}"
+        yield Entry(key, flow.flow, path, per_language(text, flow.languages))
 
 
 def find(library: Library, key: str, language: str) -> Entry:

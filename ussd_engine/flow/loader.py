@@ -15,6 +15,7 @@ from ussd_engine.errors import FlowError
 from ussd_engine.flow import checks
 from ussd_engine.flow import model as m
 from ussd_engine.flow.diagnostic import Diagnostic, InvalidFlows, did_you_mean
+from ussd_engine.flow.messages import merge
 from ussd_engine.flow.model import STATE_KINDS, Flow
 from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.sms_templates import SmsTemplates, parse_templates
@@ -61,6 +62,8 @@ class _Reading:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     partial: set[str] = field(default_factory=set)
+    found: list[Source] = field(default_factory=list)
+    catalogues: list[Source] = field(default_factory=list)
     sms: SmsTemplates = field(default_factory=SmsTemplates)
     sms_file: str = ""
 
@@ -79,6 +82,10 @@ def load(
     for file in files:
         if "tests" not in file.relative_to(folder).parts[:-1]:
             _take(read(file, str(Path(shown_as or folder) / file.relative_to(folder))), reading)
+    named = {str(source.data["flow"]): source for source in reversed(reading.found)}
+    reading.diagnostics += merge(reading.catalogues, named)
+    for source in reading.found:
+        _take_flow(source, reading)
     errors = [d for d in reading.diagnostics if d.severity == "error"]
     if not reading.names and not errors:
         raise FlowError(
@@ -105,13 +112,14 @@ def _take(source: Source, reading: _Reading) -> None:
     reading.diagnostics += source.diagnostics
     if any(d.code == "F001" for d in source.diagnostics):
         return
-    if not isinstance(source.data, dict) or "flow" not in source.data:
-        hint = "a flow file starts with 'flow: name', a file of SMS templates with 'sms:'"
-        reading.diagnostics.append(
-            source.finding((), "F102", "this is neither a flow nor SMS templates", hint)
-        )
-        return
-    _take_flow(source, reading)
+    if isinstance(source.data, dict) and "flow" in source.data:
+        reading.found.append(source)
+    elif isinstance(source.data, dict) and "messages" in source.data:
+        reading.catalogues.append(source)
+    else:
+        hint = "a flow starts with 'flow: name', a catalogue with 'messages: name', SMS templates with 'sms:'"
+        message = "this is neither a flow nor a catalogue nor SMS templates"
+        reading.diagnostics.append(source.finding((), "F102", message, hint))
 
 
 def _take_templates(source: Source, reading: _Reading) -> None:

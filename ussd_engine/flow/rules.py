@@ -61,7 +61,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "F102": Explanation(
         "Missing key",
-        "A key that has to be there is not, or the file is neither a flow nor SMS texts.",
+        "A key that has to be there is not, or the file is neither a flow nor a catalogue nor SMS texts.",
         "add the key. A flow has at least 'flow', 'languages', 'start' and 'states'.",
     ),
     "F103": Explanation(
@@ -110,6 +110,25 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "A list state over what is no list",
         "A 'list' state shows data of 'type: list', and keeps fields that its items have.",
         "name a list under 'of', and fields of its items under 'save'.",
+    ),
+    "F112": Explanation(
+        "A catalogue that cannot be used",
+        "A catalogue holds the texts of one flow in one language: 'messages' names the flow, 'language' one of its "
+        "languages, and 'texts' gives the words by key.",
+        "correct the name that the message quotes, or add the key that is missing.",
+    ),
+    "F113": Explanation(
+        "A key that is no text",
+        "A catalogue gives words for a text that its flow does not have; nobody would see them. A key is the state, "
+        "then what the text is: 'welcome.menu', 'welcome.options.1', 'ask_name.wrong', and 'texts.back' for the "
+        "engine's own words.",
+        "correct the key, or take it away.",
+    ),
+    "F114": Explanation(
+        "A text that is given twice",
+        "The same text stands in the same language beside its state and in a catalogue, or in two catalogues, and "
+        "only one of them could be shown. A text without a language is in the default language.",
+        "keep one of them.",
     ),
     "F115": Explanation(
         "A resume that nobody dials",
@@ -206,7 +225,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "F501": Explanation(
         "A language is missing or too many",
         "Every text that holds words needs one in each language of the flow, and no other.",
-        "write the text in the missing language, or correct the name of the language.",
+        "write the text in the missing language beside its state or in a catalogue, or correct the name of the "
+        "language.",
     ),
     "F502": Explanation(
         "A placeholder that is no value",

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from ussd_engine.flow.model import Flow
+from ussd_engine.flow.messages import KEYS
+from ussd_engine.flow.model import LANGUAGE_PATTERN, MAX_TEXT, NAME_PATTERN, Flow
 from ussd_engine.flow.sms_templates import DEFAULT_LANGUAGE, PLACEHOLDERS
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
@@ -45,15 +46,28 @@ class _Generator(GenerateJsonSchema):
 
 
 def json_schema() -> dict[str, Any]:
-    """Flows and SMS templates lie in one folder, so one schema is for both and tells them apart as `loader` does."""
+    """What lies in one folder has one schema, which tells the kinds of file apart as `loader` does."""
     flow = Flow.model_json_schema(ref_template=_REF, schema_generator=_Generator)
-    definitions: dict[str, Any] = {**flow.pop("$defs"), "Flow": flow, "SmsTemplates": _sms_templates()}
+    definitions: dict[str, Any] = {
+        **flow.pop("$defs"),
+        "Flow": flow,
+        "Catalogue": _catalogue(),
+        "SmsTemplates": _sms_templates(),
+    }
     return {
         "$schema": DIALECT,
-        "title": "USSD flows and SMS templates",
-        "if": {"required": ["sms"], "not": {"required": ["flow"]}},
-        "then": {"$ref": _REF.format(model="SmsTemplates")},
-        "else": {"$ref": _REF.format(model="Flow")},
+        "title": "USSD flows, catalogues and SMS templates",
+        "if": {"required": ["flow"]},
+        "then": {"$ref": _REF.format(model="Flow")},
+        "else": {
+            "if": {"required": ["sms"]},
+            "then": {"$ref": _REF.format(model="SmsTemplates")},
+            "else": {
+                "if": {"required": ["messages"]},
+                "then": {"$ref": _REF.format(model="Catalogue")},
+                "else": {"$ref": _REF.format(model="Flow")},
+            },
+        },
         "definitions": {name: _titled(name, _plain_refs(each)) for name, each in definitions.items()},
     }
 
@@ -74,6 +88,34 @@ def _plain_refs(schema: Any) -> Any:
         del inner["$ref"]
         return {**inner, "anyOf": [{"$ref": reference}]}
     return inner
+
+
+def _catalogue() -> dict[str, Any]:
+    """What `messages` refuses, as far as the shape of a file shows it, and what is no text for the models."""
+    return {
+        "description": "Texts of a flow in one further language.",
+        "type": "object",
+        "required": list(KEYS),
+        "additionalProperties": False,
+        "properties": {
+            "messages": {
+                "description": "The name of the flow.",
+                "type": "string",
+                "pattern": NAME_PATTERN,
+            },
+            "language": {
+                "description": "The language of the texts, one of those that the flow names.",
+                "type": "string",
+                "pattern": LANGUAGE_PATTERN,
+            },
+            "texts": {
+                "description": "Each text by its key: the state and what the text is, such as welcome.menu, "
+                "welcome.options.1 or ask_name.wrong.",
+                "type": "object",
+                "additionalProperties": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+            },
+        },
+    }
 
 
 def _sms_templates() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from ussd_engine.flow.diagnostic import Diagnostic
+from ussd_engine.flow.diagnostic import Diagnostic, Severity
 
 Path_ = tuple[str | int, ...]
 """Where a value stands in the data: keys and list indexes from the top."""
@@ -65,19 +65,26 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True, slots=True)
 class Position:
+    """`file` is that of the source, unless a catalogue has put something into it."""
+
     line: int
     column: int
+    file: str = ""
 
 
 @dataclass(slots=True)
 class Source:
-    """The data of one file. `keys` and `values` give the position of a key, and of the value below it."""
+    """The data of one file. `keys` and `values` give the position of a key, and of the value below it.
+
+    `catalogues` are the files that further languages of a flow come from (see `messages`).
+    """
 
     file: str
     data: Any = None
     keys: dict[Path_, Position] = field(default_factory=dict)
     values: dict[Path_, Position] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    catalogues: dict[str, str] = field(default_factory=dict)
 
     def at(self, path: Path_, *, key: bool = False) -> Position:
         """The position of the value (or its key) at `path`, or of the nearest thing above it that exists."""
@@ -100,9 +107,8 @@ class Source:
         warning: bool = False,
     ) -> Diagnostic:
         at = self.at(path, key=key)
-        return Diagnostic(
-            self.file, at.line, at.column, code, message, hint, "warning" if warning else "error"
-        )
+        severity: Severity = "warning" if warning else "error"
+        return Diagnostic(at.file or self.file, at.line, at.column, code, message, hint, severity)
 
 
 def read(path: Path, shown_as: str | None = None) -> Source:

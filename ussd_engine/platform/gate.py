@@ -1,7 +1,8 @@
-"""Wrong answers at the date-of-birth gate: counted per phone number and per customer of the bank.
+"""Wrong answers at a gate: a date of birth, per phone number and per customer of the bank, or a PIN, per user.
 
-An attempt is counted before the answer is looked at, and given back when it was right or when nobody could tell. So
-a thousand guesses at once get no further than the few that the limit allows, whichever worker or channel they come by.
+An attempt at a date of birth is counted before the answer is looked at, and given back when it was right or when nobody
+could tell. What was looked at already, as a PIN, is counted before anybody is told. So a thousand guesses at once get
+no further than the few that the limit allows, whichever worker or channel they come by.
 """
 
 from __future__ import annotations
@@ -30,6 +31,32 @@ class Limit:
 
     attempts: int
     lockout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer comes to. `locks`: it is the one that has locked the gate."""
+
+    outcome: Literal["verified", "wrong", "locked"]
+    attempts_left: int = 0
+    locks: bool = False
+
+
+def judge(connection: Connection, subject: str, limit: Limit, now: datetime, *, right: bool) -> Verdict:
+    """Count an answer of which it is known whether it is right, and say what nobody has been told yet.
+
+    While the gate is locked the right answer is refused as well. Whoever calls this sees to it that it happens once.
+    """
+    locked, failures = _locked(connection, subject, limit, now)
+    if locked:
+        return Verdict("locked")
+    if right:
+        _write(connection, subject, 0, now, None)
+        return Verdict("verified")
+    left = max(limit.attempts - failures - 1, 0)
+    until = None if left else now + timedelta(seconds=limit.lockout_s)
+    _write(connection, subject, failures + 1, now, until)
+    return Verdict("wrong", left) if left else Verdict("locked", locks=True)
 
 
 def reserve(

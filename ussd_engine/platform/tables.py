@@ -170,6 +170,19 @@ users = Table(
     CheckConstraint("status IN ('pending', 'active', 'rejected')", name="status"),
 )
 
+# `hash_sealed` is a slow salted hash; `set_by` and `attempt_id` are the workflows that have set and last tried it.
+pins = Table(
+    "pins",
+    metadata,
+    Column("user_id", ForeignKey("users.id"), primary_key=True),
+    Column("hash_sealed", Text, nullable=False),
+    Column("set_by", String(128), nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("attempt_id", String(128)),
+    Column("attempt_outcome", String(16)),
+    Column("attempts_left", Integer),
+)
+
 operations = Table(
     "operations",
     metadata,
@@ -214,7 +227,8 @@ entity_versions = Table(
     Column("version", Integer, nullable=False),
 )
 
-# Wrong answers at the date-of-birth gate, per phone number and per customer of the bank (`subject`, a digest).
+# Wrong answers at a gate (`subject`, a digest): dates of birth, per phone number and per customer of the bank, and
+# PINs, per user.
 gate_counters = Table(
     "gate_counters",
     metadata,

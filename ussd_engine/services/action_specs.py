@@ -87,5 +87,32 @@ SPECS: Mapping[str, ActionSpec] = {
                 "not_allowed": {},
             },
         ),
+        ActionSpec(
+            name="pin.verify",
+            effect=True,  # it counts the attempt
+            inputs={**_PHONE, "pin": Input(secret=True)},
+            outcomes={
+                "verified": {},
+                "wrong": {"attempts_left": "int"},
+                "locked": {},
+                "not_set": {},
+                "pending": {},
+                "unavailable": {},
+                "not_allowed": {},
+            },
+        ),
+        ActionSpec(
+            name="pin.set",
+            effect=True,
+            inputs={**_PHONE, "pin": Input(secret=True)},
+            outcomes={
+                "set": {},
+                "already_set": {},
+                "not_found": {},
+                "pending": {},
+                "unavailable": {},
+                "not_allowed": {},
+            },
+        ),
     )
 }

@@ -19,15 +19,18 @@ from ussd_engine.errors import (
     BankUnavailable,
     CustomerExists,
     CustomerNotFound,
+    DatabaseUnavailable,
     IdentityNotVerified,
     IllegalMove,
     NotAllowed,
 )
 from ussd_engine.phone import is_e164, normalise
+from ussd_engine.platform.gate import Verdict
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
 from ussd_engine.services.operations import OperationPending
+from ussd_engine.services.pins import Pins
 from ussd_engine.services.profile import Profiles
 from ussd_engine.services.subscription import RegisterSubscription, Subscriptions
 from ussd_engine.services.workflows import Workflows
@@ -72,11 +75,17 @@ class Actions:
     """The handlers behind `action_specs.SPECS`."""
 
     def __init__(
-        self, subscriptions: Subscriptions, accounts: Accounts, profiles: Profiles, workflows: Workflows
+        self,
+        subscriptions: Subscriptions,
+        accounts: Accounts,
+        profiles: Profiles,
+        pins: Pins,
+        workflows: Workflows,
     ) -> None:
         self._subscriptions = subscriptions
         self._accounts = accounts
         self._profiles = profiles
+        self._pins = pins
         self._workflows = workflows
         self._handlers: Mapping[str, Handler] = {
             "subscription.check": self._check,
@@ -84,6 +93,8 @@ class Actions:
             "subscription.language": self._language,
             "subscription.register": self._register,
             "account.open": self._open,
+            "pin.verify": self._verify_pin,
+            "pin.set": self._set_pin,
         }
 
     async def run(self, action: str, invocation: Invocation) -> Result:
@@ -168,3 +179,24 @@ class Actions:
         if isinstance(done, AccountOpened):
             return Result("opened", {"account_number": done.account_number})
         return Result("pending")
+
+    async def _verify_pin(self, invocation: Invocation) -> Result:
+        try:
+            found = await self._pins.verify(
+                invocation.workflow_id, invocation.phone, invocation.text("pin"), wait_s=invocation.wait_s
+            )
+        except DatabaseUnavailable:
+            return Result("unavailable")
+        if isinstance(found, Verdict):
+            left = {"attempts_left": found.attempts_left} if found.outcome == "wrong" else {}
+            return Result(found.outcome, left)
+        return Result(found or "pending")
+
+    async def _set_pin(self, invocation: Invocation) -> Result:
+        try:
+            done = await self._pins.set(
+                invocation.workflow_id, invocation.phone, invocation.text("pin"), wait_s=invocation.wait_s
+            )
+        except DatabaseUnavailable:
+            return Result("unavailable")
+        return Result(done or "pending")

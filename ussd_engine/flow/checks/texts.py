@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.formats import FORMS
+from ussd_engine.flow.messages import key_of
 from ussd_engine.flow.model import AskState, EndState, Flow, ListState, MenuState
 from ussd_engine.flow.phrases import PHRASES, needed
 from ussd_engine.flow.source import Path_
@@ -94,15 +95,23 @@ def _languages(context: Context, path: Path_, text: str | dict[str, str]) -> Ite
     if isinstance(text, str):
         if len(languages) > 1 and not _needs_no_translation(text):
             hint = "write it per language: {" + ", ".join(f"{x}: ..." for x in languages) + "}"
+            hint = _in_catalogues(context, path, languages[1:]) or hint
             yield context.source.finding(path, "F501", "a text in one language, and the flow has more", hint)
         return
     for missing in [x for x in languages if x not in text]:
-        yield context.source.finding(path, "F501", f"the text is missing in language '{missing}'")
+        hint = _in_catalogues(context, path, [missing])
+        yield context.source.finding(path, "F501", f"the text is missing in language '{missing}'", hint)
     for extra in [x for x in text if x not in languages]:
         message = f"'{extra}' is not a language of '{context.flow.flow}'"
         yield context.source.finding(
             (*path, extra), "F501", message, did_you_mean(extra, languages), key=True
         )
+
+
+def _in_catalogues(context: Context, path: Path_, languages: list[str]) -> str:
+    """A hint at the files where texts of these languages stand, if there are such files."""
+    files = [context.source.catalogues[x] for x in languages if x in context.source.catalogues]
+    return f"add '{key_of(path)}' to {' and '.join(files)}" if files else ""
 
 
 def _needs_no_translation(text: str) -> bool:

@@ -1,0 +1,44 @@
+"""Where a PIN stands once it was chosen and tried: nowhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from structlog.testing import capture_logs
+
+from tests.services.parts import KEYS, running
+from ussd_engine.platform import pins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PHONE, PIN, WRONG = "+254711000309", "835917", "940281"
+
+
+def opened(workflows: Path) -> list[bytes]:
+    """All that workflows were given and gave back, as who has the keys reads it."""
+    with closing(sqlite3.connect(workflows)) as connection:
+        sql = "SELECT inputs FROM workflow_input UNION SELECT output FROM workflow_output"
+        rows = connection.execute(sql).fetchall()
+    return [KEYS.open(sealed, "dbos") for row in rows for sealed in row if sealed]
+
+
+async def test_pin_stands_nowhere(tmp_path: Path) -> None:
+    """Not in a file of either database, nor in what a workflow was given, nor in a log."""
+    with capture_logs() as logs:
+        async with running(tmp_path) as parts:
+            await parts.open("open", PHONE)
+            await parts.pins.set("set", PHONE, PIN, wait_s=5)
+            for name, pin in (("right", PIN), ("wrong", WRONG)):
+                await parts.pins.verify(name, PHONE, pin, wait_s=5)
+            (row,) = await parts.rows("SELECT user_id, hash_sealed FROM pins")
+            stored = await parts.database.read(lambda c: pins.hash_of(c, KEYS, row.user_id))
+            given = opened(tmp_path / "workflows.db")
+    files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert [one for one in given if b"right" in one]
+    said = [files, repr(logs).encode(), *given, str(stored).encode()]
+    assert not [text for text in said for pin in (PIN, WRONG) if pin.encode() in text]
+    assert str(stored).startswith("scrypt.")
+    assert stored not in row.hash_sealed
