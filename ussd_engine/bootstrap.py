@@ -52,6 +52,7 @@ from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.maintenance import maintained
+from ussd_engine.services.notifications import WORKFLOW as MESSAGE
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
@@ -148,7 +149,9 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         bank, sms = _bank(settings, clock), _sms(settings, clock, echo)
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
-        notifications = Notifications(database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY)
+        notifications = Notifications(
+            database, keys, clock, workflows, sms, events, library.sms, SMS_RETRY, _held_for_s(settings)
+        )
         operations = Operations(database, keys, clock, workflows, notifications)
         approvals = Approvals(
             database,
@@ -187,6 +190,7 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                 "account.open": accounts.workflow,
                 LANGUAGE: profiles.workflow,
                 DECISION: approvals.workflow,
+                MESSAGE: notifications.workflow,
             }
         )
         stack.push_async_callback(workflows.close)
@@ -196,6 +200,8 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
                     "changes_expire": approvals.expire,
                     "decisions_untold": approvals.tell_left,
                     "operations_abandoned": recovery.take_up_abandoned,
+                    "messages_abandoned": recovery.take_up_messages,
+                    "failures_untold": notifications.tell_failures,
                 }
             )
         )
@@ -219,7 +225,8 @@ async def running(settings: Settings, *, sessions: Sessions = "configured") -> A
         api_key, api_key_file = load_or_create_api_key(
             data_dir, configured.get_secret_value() if configured else None
         )
-        callers, deliveries = Callers(database, clock, api_key), Deliveries(database, keys, clock)
+        callers = Callers(database, clock, api_key)
+        deliveries = Deliveries(database, keys, clock, notifications.tell_failures)
         staff = StaffApi(
             callers=callers,
             approvals=approvals,
@@ -315,6 +322,12 @@ def _sms(settings: Settings, clock: Clock, echo: TextIO | None) -> SmsSender:
         sender_id=entry.sender_id,
         timeout_s=entry.timeout_s,
     )
+
+
+def _held_for_s(settings: Settings) -> float:
+    """How long an attempt at a message may be under way, with the time to note how it went."""
+    sends_within_s = 5.0 if settings.sms.adapter == "console" else settings.sms.africastalking.timeout_s
+    return sends_within_s + 10.0
 
 
 def _sms_reports(settings: Settings, deliveries: Deliveries) -> dict[str, Handler]:
