@@ -51,7 +51,8 @@ async def in_doubt(parts: Parts, name: str) -> str:
     assert isinstance(await parts.open(name, PHONE), OperationPending)
 
     async def given_up() -> bool:
-        return await parts.state(PHONE) == "in_doubt"
+        told = await parts.rows("SELECT id FROM notifications WHERE state = 'sent'")
+        return await parts.state(PHONE) == "in_doubt" and len(told) == 1
 
     await eventually(given_up)
     return operation_id(name)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -229,6 +229,27 @@ async def test_two_machines_with_one_executor_id_are_noticed(urls: Urls, databas
         (entry,) = logs
         assert (entry["event"], entry["log_level"]) == ("executor_id_used_twice", "error")
         assert "workflows.executor_id" in entry["remedy"]
+
+
+async def test_a_worker_that_stops_in_the_midst_of_a_sign_is_gone_at_once(
+    urls: Urls, database: Database
+) -> None:
+    """Whether the sign came into the table or not."""
+
+    class CutOff(Database):
+        async def write(self, work: Any) -> Any:
+            await super().write(work)
+            raise asyncio.CancelledError
+
+    async with machine(urls, database, "b") as b:
+        b.clock.passed_s += BEAT_S
+        b.workers._database = cut_off = CutOff(urls.platform)
+        with pytest.raises(asyncio.CancelledError):
+            await b.workers.beat()
+        b.workers._database = database
+        await b.workers.leave()
+        assert await b.known() == set()
+    await cut_off.close()
 
 
 async def test_a_worker_that_stops_is_gone_at_once(urls: Urls, database: Database) -> None:
