@@ -14,8 +14,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from dbos._migration import ensure_dbos_schema, run_dbos_migrations
+from sqlalchemy import create_engine
 
 KINDS = ("sqlite", "postgresql")
+PREPARED = "prepared"
+"""The database of workflows that others are copied from."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,29 @@ class Postgres:
         self._server = server
         self.uri: str = server.get_uri()
         self._numbers = count()
+        self._furnished = False
 
     def fresh(self) -> Urls:
-        """A pair of empty databases."""
+        """A pair of databases: an empty one, and one that DBOS has prepared, which takes it two seconds."""
+        self._furnish()
         names = [f"{part}_{next(self._numbers)}" for part in ("platform", "workflows")]
-        with psycopg.connect(self.uri, autocommit=True) as connection:
-            for name in names:
-                connection.execute(f"CREATE DATABASE {name}".encode())
+        self._administer(f"CREATE DATABASE {names[0]}", f"CREATE DATABASE {names[1]} TEMPLATE {PREPARED}")
         return urls_on(self.uri, *names)
+
+    def _furnish(self) -> None:
+        if self._furnished:
+            return
+        self._administer(f"CREATE DATABASE {PREPARED}")
+        engine = create_engine(self.address(PREPARED).replace("postgresql://", "postgresql+psycopg://"))
+        ensure_dbos_schema(engine, "dbos")
+        run_dbos_migrations(engine, "dbos", use_listen_notify=True)
+        engine.dispose()
+        self._furnished = True
+
+    def _administer(self, *commands: str) -> None:
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            for command in commands:
+                connection.execute(command.encode())
 
     def one(self) -> Urls:
         """One empty database for both."""

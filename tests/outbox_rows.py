@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 
 from ussd_engine.charset import parts
-from ussd_engine.platform.tables import notifications, operations, sealed_at
+from ussd_engine.platform.tables import UUID_LENGTH, notifications, operations, sealed_at
 from ussd_engine.sealing import KeyRing
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def put(connection: Connection, message: Message, keys: KeyRing = KEYS) -> None:
     made_at = NOW - timedelta(seconds=message.age_s)
     connection.execute(
         insert(operations).values(
-            id=f"op-{message.id}",
+            id=operation_id(message),
             kind="account.open",
             phone_number=PHONE,
             workflow_id=f"w-{message.id}",
@@ -53,7 +53,7 @@ def put(connection: Connection, message: Message, keys: KeyRing = KEYS) -> None:
     connection.execute(
         insert(notifications).values(
             id=message.id,
-            operation_id=f"op-{message.id}",
+            operation_id=operation_id(message),
             event="account_opened",
             language="en",
             phone_sealed=keys.seal(PHONE.encode(), sealed_at("notifications", "phone_sealed", message.id)),
@@ -67,3 +67,8 @@ def put(connection: Connection, message: Message, keys: KeyRing = KEYS) -> None:
             created_at=made_at,
         )
     )
+
+
+def operation_id(message: Message) -> str:
+    """As long as an id may be."""
+    return f"op-{message.id}"[:UUID_LENGTH]

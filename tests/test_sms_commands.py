@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def with_messages(folder: Path, *messages: Message) -> None:
+async def with_messages(folder: Path, url: str, *messages: Message) -> None:
     """The folder of a service that has sent them."""
-    keys, url = load_or_create(folder / "keys.json"), f"sqlite+aiosqlite:///{folder / 'platform.sqlite'}"
+    keys = load_or_create(folder / "keys.json")
     await migrate(url, keys)
     database = Database(url)
     for message in messages:
@@ -24,14 +24,15 @@ async def with_messages(folder: Path, *messages: Message) -> None:
     await database.close()
 
 
-async def test_failed_messages_are_seen(tmp_path: Path) -> None:
+async def test_failed_messages_are_seen(tmp_path: Path, url: str) -> None:
     """Which failed, why, and for whom in part; `--state failed` is the same."""
     await with_messages(
         tmp_path,
+        url,
         Message("m-1", state="failed", failure="InvalidPhoneNumber"),
         Message("m-2", sender_ref="r", delivery="delivered"),
     )
-    run = ussd("sms", "list", "--failed", data_dir=str(tmp_path))
+    run = ussd("sms", "list", "--failed", data_dir=str(tmp_path), database__url=url)
     assert (run.returncode, run.stderr) == (0, "")
     head, line = run.stdout.splitlines()
     assert head.split()[:3] == ["created", "id", "phone"]
@@ -39,13 +40,16 @@ async def test_failed_messages_are_seen(tmp_path: Path) -> None:
         *("2030-01-02T03:04:05Z", "m-1", "+254*******01", "account_opened", "en"),
         *("1", "1", "failed", "-", "InvalidPhoneNumber"),
     ]
-    assert ussd("sms", "list", "--state", "failed", data_dir=str(tmp_path)).stdout == run.stdout
+    assert (
+        ussd("sms", "list", "--state", "failed", data_dir=str(tmp_path), database__url=url).stdout
+        == run.stdout
+    )
 
 
-async def test_all_messages_are_seen_the_newest_first(tmp_path: Path) -> None:
+async def test_all_messages_are_seen_the_newest_first(tmp_path: Path, url: str) -> None:
     """Without a filter everything is listed, up to the limit; never a text or a whole number."""
-    await with_messages(tmp_path, *(Message(f"m-{n}", age_s=n) for n in range(3)))
-    run = ussd("sms", "list", "--limit", "2", data_dir=str(tmp_path))
+    await with_messages(tmp_path, url, *(Message(f"m-{n}", age_s=n) for n in range(3)))
+    run = ussd("sms", "list", "--limit", "2", data_dir=str(tmp_path), database__url=url)
     assert [line.split()[1] for line in run.stdout.splitlines()[1:]] == ["m-0", "m-1"]
     assert "Jane" not in run.stdout
     assert PHONE not in run.stdout

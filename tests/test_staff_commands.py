@@ -10,9 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.database_fixtures import KINDS, urls_of
 from ussd_engine.cli import app
 from ussd_engine.console import actor
 
@@ -21,13 +23,16 @@ KEY = re.compile(r"ussd_[A-Za-z0-9_-]{43}\n")
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine of its own, with the embedded database."""
+    """A machine of its own. `url` is that of its database, None for the embedded one."""
 
     data_dir: Path
+    url: str | None = None
 
     def ussd(self, *arguments: str) -> Result:
         own = {name: None for name in os.environ if name.upper().startswith("USSD__")}
         settings = {"USSD__DATA_DIR": str(self.data_dir), "COLUMNS": "80", "TERM": "dumb"}
+        if self.url is not None:
+            settings["USSD__DATABASE__URL"] = self.url
         return CliRunner().invoke(app, list(arguments), env={**own, **settings}, prog_name="ussd")
 
     def does(self, *arguments: str) -> str:
@@ -37,21 +42,48 @@ class Machine:
         return run.stdout
 
     def tamper(self, *statements: str) -> None:
-        """What somebody does who has the database file."""
+        """What somebody does who has the database and not the keys."""
+        if self.url is not None:
+            with psycopg.connect(self.url.replace("+asyncpg", "")) as outside:
+                outside.execute("DROP TRIGGER audit_log_append_only ON audit_log")
+                for statement in statements:
+                    outside.execute(statement.encode())
+            return
         with closing(sqlite3.connect(self.data_dir / "platform.sqlite")) as connection, connection:
+            connection.execute("DROP TRIGGER audit_log_no_update")
             for statement in statements:
                 connection.execute(statement)
 
     def dump(self) -> str:
+        """All that is in the tables of staff."""
+        if self.url is not None:
+            with psycopg.connect(self.url.replace("+asyncpg", "")) as outside:
+                tables = ("operators", "api_keys", "audit_log", "audit_head")
+                return "\n".join(
+                    repr(outside.execute(f"SELECT * FROM {name}".encode()).fetchall()) for name in tables
+                )
         with closing(sqlite3.connect(self.data_dir / "platform.sqlite")) as connection:
             return "\n".join(connection.iterdump())
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def _umask() -> Iterator[None]:
     umask = os.umask(0o022)
-    yield Machine(tmp_path / "var")
+    yield
     os.umask(umask)
+
+
+@pytest.fixture(params=KINDS)
+def machine(request: pytest.FixtureRequest, tmp_path: Path, _umask: None) -> Machine:
+    if request.param == "sqlite":
+        return Machine(tmp_path / "var")
+    return Machine(tmp_path / "var", urls_of(request.param, tmp_path, request).platform)
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, _umask: None) -> Machine:
+    """For what a person can only do to a file."""
+    return Machine(tmp_path / "var")
 
 
 # --- operators and keys -----------------------------------------------------------------------------------
@@ -115,13 +147,13 @@ def test_what_cannot_be_done_is_told(machine: Machine, arguments: tuple[str, ...
     assert "2 entries" in machine.does("audit", "verify")
 
 
-def test_a_database_that_does_not_answer_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_does_not_answer_is_told(embedded: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which setting to look at, without the address, which may hold a password."""
     monkeypatch.setattr("ussd_engine.platform.database.BUSY_TIMEOUT_MS", 1)
-    machine.does("audit", "verify")
-    (machine.data_dir / "platform.sqlite").write_bytes(b"no database at all" * 100)
+    embedded.does("audit", "verify")
+    (embedded.data_dir / "platform.sqlite").write_bytes(b"no database at all" * 100)
 
-    run = machine.ussd("key", "list")
+    run = embedded.ussd("key", "list")
 
     assert run.exit_code == 2
     assert "look at database.url" in run.stderr
@@ -163,9 +195,7 @@ def test_the_head_of_a_whole_log_is_printed_to_be_kept(machine: Machine) -> None
 def test_findings_are_printed_and_exit_with_1(machine: Machine) -> None:
     """The entry is named with what it tells; no head is offered, as it stands for nothing."""
     machine.does("operator", "add", "ann", "--role", "checker")
-    machine.tamper(
-        "DROP TRIGGER audit_log_no_update", "UPDATE audit_log SET actor = 'e\u001b[2Jve' WHERE seq = 1"
-    )
+    machine.tamper("UPDATE audit_log SET actor = 'e\u001b[2Jve' WHERE seq = 1")
 
     run = machine.ussd("audit", "verify")
 
@@ -177,17 +207,17 @@ def test_findings_are_printed_and_exit_with_1(machine: Machine) -> None:
     assert "head" not in run.stdout
 
 
-def test_a_log_put_back_to_an_earlier_day_is_found(machine: Machine) -> None:
+def test_a_log_put_back_to_an_earlier_day_is_found(embedded: Machine) -> None:
     """An old file of the database is whole in itself; the head that was kept elsewhere tells."""
-    machine.does("operator", "add", "ann", "--role", "checker")
-    machine.does("audit", "verify")
-    old = (machine.data_dir / "platform.sqlite").read_bytes()
-    machine.does("operator", "disable", "ann")
-    head = machine.does("audit", "verify").split()[-1]
-    (machine.data_dir / "platform.sqlite").write_bytes(old)
-    machine.does("audit", "verify")
+    embedded.does("operator", "add", "ann", "--role", "checker")
+    embedded.does("audit", "verify")
+    old = (embedded.data_dir / "platform.sqlite").read_bytes()
+    embedded.does("operator", "disable", "ann")
+    head = embedded.does("audit", "verify").split()[-1]
+    (embedded.data_dir / "platform.sqlite").write_bytes(old)
+    embedded.does("audit", "verify")
 
-    run = machine.ussd("audit", "verify", "--expect", head)
+    run = embedded.ussd("audit", "verify", "--expect", head)
 
     assert run.exit_code == 1
     assert "entry 3 is missing: the head that was noted is entry 3" in run.stdout
@@ -220,9 +250,7 @@ def test_the_entries_of_one_record_can_be_asked_for(machine: Machine) -> None:
 def test_a_value_that_does_not_open_is_told_beside_the_others(machine: Machine) -> None:
     """One that was changed is no reason to hide the rest."""
     machine.does("operator", "add", "ann", "--role", "checker")
-    machine.tamper(
-        "DROP TRIGGER audit_log_no_update", "UPDATE audit_log SET after_sealed = 'k1.AAAA' WHERE seq = 1"
-    )
+    machine.tamper("UPDATE audit_log SET after_sealed = 'k1.AAAA' WHERE seq = 1")
 
     shown = machine.does("audit", "show", "--open")
 

@@ -55,6 +55,7 @@ from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.live import LOOK_EVERY_S, Live, announce
 from ussd_engine.services.maintenance import maintained
+from ussd_engine.services.notifications import WORKFLOW as MESSAGE
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
@@ -138,6 +139,10 @@ def _policy(settings: Settings) -> Policy:
     return Policy(frozenset(policy.actions), policy.kyc_tier, policy.openings_per_day)
 
 
+def _limit(settings: Settings) -> Limit:
+    return Limit(settings.gate.attempts, settings.gate.lockout_s)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
@@ -172,7 +177,15 @@ async def running(
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
         notifications = Notifications(
-            database, keys, clock, workflows, sms, events, lambda: live.current.library.sms, SMS_RETRY
+            database,
+            keys,
+            clock,
+            workflows,
+            sms,
+            events,
+            lambda: live.current.library.sms,
+            SMS_RETRY,
+            _held_for_s(settings),
         )
         operations = Operations(database, keys, clock, workflows, notifications)
         directory = Directory(keys, settings.identities.resolve_phone_by)
@@ -187,7 +200,6 @@ async def running(
             timedelta(days=settings.approvals.expire_days),
         )
         admissions = Admission(keys, directory, approvals)
-        limit = Limit(settings.gate.attempts, settings.gate.lockout_s)
         subscriptions = Subscriptions(
             database,
             keys,
@@ -195,7 +207,7 @@ async def running(
             bank,
             directory,
             policy,
-            limit,
+            _limit(settings),
             await _number_gate(settings, clock, stack),
             workflows,
             operations,
@@ -211,7 +223,7 @@ async def running(
             admissions,
         )
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
-        pins = Pins(database, keys, clock, directory, policy, limit, workflows)
+        pins = Pins(database, keys, clock, directory, policy, _limit(settings), workflows)
         recovery = Recovery(database, keys, clock, workflows)
         workers = Workers(database, clock, workflows, settings.workflows.executor_id)
         await workers.beat()
@@ -224,6 +236,7 @@ async def running(
                 DECISION: approvals.workflow,
                 VERIFY: pins.verify_workflow,
                 SET: pins.set_workflow,
+                MESSAGE: notifications.workflow,
             }
         )
         stack.push_async_callback(workflows.close)
@@ -233,6 +246,8 @@ async def running(
                     "changes_expire": approvals.expire,
                     "decisions_untold": approvals.tell_left,
                     "operations_abandoned": recovery.take_up_abandoned,
+                    "messages_abandoned": recovery.take_up_messages,
+                    "failures_untold": notifications.tell_failures,
                 }
             )
         )
@@ -257,7 +272,8 @@ async def running(
         api_key, api_key_file = load_or_create_api_key(
             data_dir, configured.get_secret_value() if configured else None
         )
-        callers, deliveries = Callers(database, clock, api_key), Deliveries(database, keys, clock)
+        callers = Callers(database, clock, api_key)
+        deliveries = Deliveries(database, keys, clock, notifications.tell_failures)
         staff = StaffApi(
             callers=callers,
             approvals=approvals,
@@ -366,6 +382,12 @@ def _sms(settings: Settings, clock: Clock, echo: TextIO | None) -> SmsSender:
         sender_id=entry.sender_id,
         timeout_s=entry.timeout_s,
     )
+
+
+def _held_for_s(settings: Settings) -> float:
+    """How long an attempt at a message may be under way, with the time to note how it went."""
+    sends_within_s = 5.0 if settings.sms.adapter == "console" else settings.sms.africastalking.timeout_s
+    return sends_within_s + 10.0
 
 
 def _sms_reports(settings: Settings, deliveries: Deliveries) -> dict[str, Handler]:

@@ -25,7 +25,7 @@ def sms() -> None:
 def list_(
     config: Config = None,
     state: Annotated[
-        Literal["queued", "sent", "delivered", "failed"] | None,
+        Literal["queued", "sent", "delivered", "failed", "superseded"] | None,
         typer.Option(
             help="Only these; sent is accepted by the sender and not yet delivered.", show_default=False
         ),

@@ -35,7 +35,13 @@ _PUBLISH = """\
 if redis.call('EXISTS', KEYS[2]) == 1 then
   return 0
 end
+local before = redis.call('XLEN', KEYS[1])
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
+if before == 0 then
+  redis.call('SET', KEYS[3], '1')
+elseif redis.call('XLEN', KEYS[1]) <= before then
+  redis.call('DEL', KEYS[3])
+end
 redis.call('SET', KEYS[2], '1', 'EX', ARGV[2])
 return 1
 """
@@ -46,7 +52,7 @@ if not oldest then
 end
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local found = redis.call('XREAD', 'COUNT', ARGV[2], 'STREAMS', KEYS[1], ARGV[1])
-return {oldest[1], newest[1], redis.call('XLEN', KEYS[1]), found and found[1][2] or {}}
+return {oldest[1], newest[1], redis.call('EXISTS', KEYS[2]), found and found[1][2] or {}}
 """
 """Ends and entries of one moment: between two commands the stream could be trimmed, and nobody would know."""
 
@@ -54,10 +60,11 @@ return {oldest[1], newest[1], redis.call('XLEN', KEYS[1]), found and found[1][2]
 class RedisEvents:
     """The port Events on one Redis. `url` is redis://, rediss:// or unix://.
 
-    The stream is `{prefix}:feed`, with the braces, which keep it in one slot of a cluster with the markers
-    `{prefix}:seen:<event_id>`. Its entries have the fields event_id, kind, at (ISO 8601), phone_masked and
-    detail (JSON); about `keep_events` of them stay, as Redis trims by whole nodes. `inbox` new ones may wait
-    for a listener. Every call ends within `timeout_s`, with StoreUnavailable when Redis did not answer.
+    The stream is `{prefix}:feed`, with the braces, which keep it in one slot of a cluster with the markers:
+    `{prefix}:seen:<event_id>`, and `{prefix}:whole`, which stands until the first entry leaves the stream. Its entries
+    have the fields event_id, kind, at (ISO 8601), phone_masked and detail (JSON); about `keep_events` of them stay, as
+    Redis trims by whole nodes. `inbox` new ones may wait for a listener. Every call ends within `timeout_s`, with
+    StoreUnavailable when Redis did not answer.
     """
 
     def __init__(
@@ -75,13 +82,14 @@ class RedisEvents:
         self._keep_events = keep_events
         self._stream = f"{{{prefix}}}:feed"
         self._seen = f"{{{prefix}}}:seen:"
+        self._whole = f"{{{prefix}}}:whole"
         self._fanout = Fanout(self._look, self._joined, inbox=inbox)
         self._reader: asyncio.Task[None] | None = None
 
     async def publish(self, event: Event) -> None:
-        keys = (self._stream, self._seen + event.event_id)
+        keys = (self._stream, self._seen + event.event_id, self._whole)
         fields = _fields(event)
-        await self._link.call(pack("EVAL", _PUBLISH, 2, *keys, self._keep_events, SEEN_FOR_S, *fields))
+        await self._link.call(pack("EVAL", _PUBLISH, 3, *keys, self._keep_events, SEEN_FOR_S, *fields))
 
     def follow(self, after: str | None) -> AsyncGenerator[FeedStart | FeedEvent, None]:
         return self._fanout.follow(after)
@@ -95,14 +103,14 @@ class RedisEvents:
         await self._link.close()
 
     async def _look(self, after: Position) -> View:
-        found = await self._link.call(pack("EVAL", _LOOK, 1, self._stream, show(after), PAGE))
+        found = await self._link.call(pack("EVAL", _LOOK, 2, self._stream, self._whole, show(after), PAGE))
         if found is None:
             return EMPTY
-        oldest, newest, length, entries = found
+        oldest, newest, whole, entries = found
         return View(
             oldest=parse(oldest.decode()),
             newest=parse(newest.decode()),
-            whole=length < self._keep_events,  # trimming starts above that
+            whole=whole == 1,
             entries=tuple(_entry(place, fields) for place, fields in entries),
         )
 

@@ -166,6 +166,7 @@ class World(Built):
         await self.approvals.expire()
         await self.approvals.tell_left()
         await self.recovery.take_up_abandoned()
+        await self.recovery.take_up_messages()
         await self.quiet()
 
     async def rows(self, sql: str) -> list[Any]:

@@ -37,11 +37,12 @@ class Worker:
     client: ClientSession
     listeners: int = 10
     port: int = 0
+    callers: FakeCallers = field(default_factory=lambda: FakeCallers(KEY))
     _runner: web.AppRunner = field(init=False)
 
     async def start(self) -> None:
         app = web.Application()
-        feed = Feed(self.events, cast("Any", FakeCallers(KEY)), listeners=self.listeners)
+        feed = Feed(self.events, cast("Any", self.callers), listeners=self.listeners)
         app.router.add_get(PATH, guarded(feed.listen))
         app.on_shutdown.append(feed.stop)
         self._runner = web.AppRunner(app, access_log=None)

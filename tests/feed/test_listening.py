@@ -124,6 +124,20 @@ async def test_the_service_pings(worker: Worker, monkeypatch: pytest.MonkeyPatch
         assert (await socket.receive()).type is WSMsgType.PING
 
 
+async def test_a_key_that_was_revoked_hears_no_more(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed may be open for weeks: whoever may not listen any more is sent away, and those who may are not."""
+    monkeypatch.setattr(feed, "ADMITTED_FOR_S", 0.05)
+    async with worker.listen() as socket:
+        await frame(socket)
+        await asyncio.sleep(0.2)
+        await worker.events.publish(sample("e1"))
+        assert (await frame(socket))["event_id"] == "e1"
+        worker.callers.scopes = frozenset()
+        assert await ended(socket) == 4401
+    worker.callers.key = "another"
+    assert await worker.refusal() == (401, "unauthorized")
+
+
 async def test_listeners_are_told_when_the_service_stops(worker: Worker) -> None:
     """On a stop every listener is sent away with 1001, and resumes at the next start where it was."""
     async with worker.listen() as first, worker.listen() as second:

@@ -167,12 +167,75 @@ async def test_entries_that_changed_places_are_found(tampered: Database, one: in
 
 
 async def test_a_removed_entry_is_found_when_the_others_were_numbered_anew(tampered: Database) -> None:
-    """No number is missing then, but each that came later stands one place too early."""
-    await tampered.write(remove_and_close_the_gap)
-    found = await findings(tampered)
-    assert [name_of(finding) for finding in found] == ["entry 3", "entry 4", "entry 5"]
-    assert found[1].endswith("stands in another's place: it was entry 5")
-    assert found[2] == "entry 5 is missing at the end"
+    """No number is missing then, but each that came later stands one place too early: one sentence for all."""
+    await tampered.write(lambda connection: remove_and_close_the_gap(connection, 3))
+    first, end = await findings(tampered)
+    assert name_of(first) == "entry 3"
+    assert first.endswith("and those up to entry 4 stand 1 place too early: an entry before it was removed")
+    assert end == "entry 5 is missing at the end"
+
+
+async def test_what_was_done_to_a_long_log_is_told_in_few_words_and_in_full(tampered: Database) -> None:
+    """Removed entries move all that follow, which is one finding; what else was done is told beside it."""
+    await tampered.write(lambda connection: append_many(connection, 140))
+
+    def tamper(connection: Connection) -> None:
+        remove_and_close_the_gap(connection, 25)
+        change(connection, 60, actor="operator:eve")
+
+    await tampered.write(tamper)
+    shifted, changed, end = await findings(tampered)
+    assert name_of(shifted) == "entry 25"
+    assert shifted.endswith("up to entry 144 stand 1 place too early: an entry before it was removed")
+    assert (name_of(changed), changed.rsplit(") ", 1)[1]) == ("entry 60", "was changed")
+    assert end == "entry 145 is missing at the end"
+
+
+async def test_an_entry_that_was_moved_to_the_end_is_found(tampered: Database) -> None:
+    """The others are where they are because of it, and are told of as one."""
+    await tampered.write(lambda connection: append_many(connection, 136))
+
+    def move(connection: Connection) -> None:
+        change(connection, 25, seq=999)
+        close_the_gap(connection, 25)
+        change(connection, 999, seq=141)
+
+    await tampered.write(move)
+    shifted, moved, head = await findings(tampered)
+    assert name_of(shifted) == "entry 25"
+    assert shifted.endswith("up to entry 140 stand 1 place too early: an entry before it was removed")
+    assert name_of(moved) == "entry 141"
+    assert moved.endswith("stands in another's place: it was entry 25")
+    assert "the log ends with another entry 141" in head
+
+
+async def test_an_entry_that_was_put_in_is_found(tampered: Database) -> None:
+    """It is named, and those that made room for it are one finding."""
+
+    def put_in(connection: Connection) -> None:
+        for seq in (5, 4, 3):
+            change(connection, seq, seq=seq + 1)
+        copy(connection, 2, 3)
+
+    await tampered.write(put_in)
+    forged, shifted, *_ = await findings(tampered)
+    assert (name_of(forged), forged.rsplit(") ", 1)[1]) == ("entry 3", "was changed")
+    assert name_of(shifted) == "entry 4"
+    assert shifted.endswith("up to entry 6 stand 1 place too late: an entry before it was put in")
+
+
+async def test_many_changed_entries_are_all_named(tampered: Database) -> None:
+    """However many there are, staff learn which."""
+    await tampered.write(lambda connection: append_many(connection, 140))
+
+    def tamper(connection: Connection) -> None:
+        for seq in (*range(2, 104, 2), 105, 106, 107):
+            change(connection, seq, actor="operator:eve")
+
+    await tampered.write(tamper)
+    (found,) = await findings(tampered)
+    assert name_of(found) == "entry 2"
+    assert f"and entries {', '.join(map(str, range(4, 104, 2)))}, 105 to 107 were changed" in found
 
 
 async def test_a_log_written_anew_without_the_key_is_found(tampered: Database) -> None:
@@ -190,7 +253,7 @@ async def test_a_long_log_written_anew_is_told_in_a_few_words(tampered: Database
     await tampered.write(lambda connection: rewrite(connection, 2, actor="operator:eve"))
     found = await findings(tampered)
     assert [name_of(finding) for finding in found] == ["entry 2", "the head"]
-    assert "and 63 further entries up to 65" in found[0]
+    assert "and entries 3 to 65 were changed" in found[0]
 
 
 async def test_an_end_cut_off_with_the_head_set_back_is_found(tampered: Database) -> None:
@@ -320,10 +383,19 @@ def swap(connection: Connection, one: int, other: int) -> None:
         change(connection, from_, seq=to)
 
 
-def remove_and_close_the_gap(connection: Connection) -> None:
-    remove(connection, 3)
-    change(connection, 4, seq=3)
-    change(connection, 5, seq=4)
+def remove_and_close_the_gap(connection: Connection, seq: int) -> None:
+    remove(connection, seq)
+    close_the_gap(connection, seq)
+
+
+def close_the_gap(connection: Connection, missing: int) -> None:
+    later = select(audit_log.c.seq).where((audit_log.c.seq > missing) & (audit_log.c.seq < 999))
+    for seq in connection.execute(later.order_by(audit_log.c.seq)).scalars().all():
+        change(connection, seq, seq=seq - 1)
+
+
+def append_many(connection: Connection, times: int) -> None:
+    audit.append(connection, KEYS, [entry(6)] * times, NOW)
 
 
 def copy(connection: Connection, from_: int, to: int) -> None:

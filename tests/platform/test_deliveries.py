@@ -66,9 +66,11 @@ async def test_parts_of_a_message_are_known_when_it_is_queued(database: Database
 async def test_reason_of_a_refusal_is_kept(database: Database) -> None:
     """Staff see why a message failed; a later attempt that is accepted has no reason any more."""
     await put_all(database, Message("m-1", state="queued"))
-    await database.write(lambda c: outbox.mark(c, "m-1", "queued", None, NOW, "uncertain"))
+    await database.write(lambda c: outbox.begin_attempt(c, "m-1", "a", None))
+    await database.write(lambda c: outbox.end_attempt(c, "m-1", "queued", None, NOW, "uncertain"))
     assert (await list_(database))[0].failure == "uncertain"
-    await database.write(lambda c: outbox.mark(c, "m-1", "sent", "ref-1", NOW))
+    await database.write(lambda c: outbox.begin_attempt(c, "m-1", "a", None))
+    await database.write(lambda c: outbox.end_attempt(c, "m-1", "sent", "ref-1", NOW))
     (sent,) = await list_(database)
     assert (sent.state, sent.failure, sent.attempts) == ("sent", None, 3)
 
@@ -109,6 +111,7 @@ async def test_final_report_stands(database: Database, final: Delivery, late: De
 
 ALL = (
     Message("queued", state="queued", age_s=1),
+    Message("outdated", state="superseded", age_s=8),
     Message("refused", state="failed", failure="InvalidPhoneNumber", age_s=2),
     Message("sent", sender_ref="r1", age_s=3),
     Message("pending", sender_ref="r2", delivery="pending", age_s=4),
@@ -120,11 +123,12 @@ ALL = (
 @pytest.mark.parametrize(
     ("standing", "ids"),
     [
-        (None, ["queued", "refused", "sent", "pending", "delivered", "lost"]),
+        (None, ["queued", "refused", "sent", "pending", "delivered", "lost", "outdated"]),
         ("queued", ["queued"]),
         ("sent", ["sent", "pending"]),
         ("delivered", ["delivered"]),
         ("failed", ["refused", "lost"]),
+        ("superseded", ["outdated"]),
     ],
 )
 async def test_list_by_standing(database: Database, standing: Standing | None, ids: list[str]) -> None:

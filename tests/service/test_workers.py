@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.database_fixtures import KINDS, urls_of
 from tests.service.process import Phone, Service
 from ussd_engine.supervisor import STOP_WITHIN_S
 
@@ -27,9 +28,18 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+@pytest.fixture(params=KINDS)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Of the databases."""
+    urls = urls_of(request.param, tmp_path, request)
+    if request.param == "sqlite":
+        return {}  # as a first start has them
+    return {"USSD__DATABASE__URL": urls.platform, "USSD__WORKFLOWS__URL": urls.workflows}
+
+
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    running = Service(tmp_path / "var", arguments=("--workers", "2"))
+async def service(tmp_path: Path, settings: dict[str, str]) -> AsyncIterator[Service]:
+    running = Service(tmp_path / "var", settings, arguments=("--workers", "2"))
     await running.start()
     await eventually(lambda: "The USSD service runs" in running.log())  # then all of them serve
     yield running

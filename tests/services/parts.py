@@ -67,6 +67,7 @@ KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 BANK_TIMEOUT_S = 0.4
 RECONCILE = Backoff(first_delay_s=0.05, factor=1.5, max_delay_s=0.2, give_up_after_s=20)
 RETRY = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.3)
+HELD_FOR_S = 0.3
 PERSIST = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.5)
 POLICY = Policy(frozenset(SPECS), kyc_tier=1, openings_per_day=None)
 LIMIT = Limit(attempts=3, lockout_s=60)
@@ -151,14 +152,22 @@ class ScriptedBank:
 
 
 class MoodySms:
-    """The console sender, failing for a number as often as a test asked for."""
+    """The console sender, failing for a number as often as a test asked for.
+
+    `calls` are the messages of all calls. The next call for a number in `held` waits for the event first.
+    """
 
     def __init__(self, real: SmsSender) -> None:
         self.real = real
         self.unavailable: dict[str, int] = {}
         self.rejected: set[str] = set()
+        self.held: dict[str, asyncio.Event] = {}
+        self.calls: list[str] = []
 
     async def send(self, sms: Sms) -> SmsAccepted:
+        self.calls.append(sms.message_id)
+        if hold := self.held.pop(sms.phone_number, None):
+            await hold.wait()
         if self.unavailable.get(sms.phone_number, 0) > 0:
             self.unavailable[sms.phone_number] -= 1
             raise SmsUnavailable("the sender is down for this test")
@@ -292,7 +301,9 @@ def build(
     urls = urls or sqlite_in(folder)
     database = Database(urls.platform)
     workflows = Workflows(urls.workflows, KEYS, executor_id="test", application_version="1", persist=PERSIST)
-    notifications = Notifications(database, KEYS, clock, workflows, sms, events, lambda: templates, retry)
+    notifications = Notifications(
+        database, KEYS, clock, workflows, sms, events, lambda: templates, retry, HELD_FOR_S
+    )
     operations = conduct(database, KEYS, clock, workflows, notifications)
     directory = Directory(KEYS, ("alternate_phone",))
     approvals = Approvals(
@@ -362,6 +373,7 @@ async def launch(built: Built, further: Mapping[str, Body] = MappingProxyType({}
             "change.tell": built.approvals.workflow,
             "pin.verify": built.pins.verify_workflow,
             "pin.set": built.pins.set_workflow,
+            "sms.deliver": built.notifications.workflow,
         }
     )
 

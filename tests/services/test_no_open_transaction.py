@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from tests.database_fixtures import KINDS, Urls, urls_of
 from tests.services.parts import KEYS, Parts, Script, eventually, running
@@ -27,17 +27,30 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+OPEN_FOR_S = 0.3
+"""DBOS works on the database of the workflows beside us, in transactions of a moment; one that is open for a call
+is open longer."""
+
+
 class SqliteLook:
     """From outside, a transaction shows when another one cannot begin to write."""
 
     def __init__(self, urls: Urls) -> None:
-        self._file = urls.platform.removeprefix("sqlite+aiosqlite:///")
+        self._files = {
+            urls.platform.removeprefix("sqlite+aiosqlite:///"): 0.0,
+            urls.workflows.removeprefix("sqlite:///"): OPEN_FOR_S,
+        }
 
     def close(self) -> None:
         """Each look has a connection of its own."""
 
     def violations(self) -> list[str]:
-        outside = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+        return [
+            violation for file, waits_s in self._files.items() for violation in self._locked(file, waits_s)
+        ]
+
+    def _locked(self, file: str, waits_s: float) -> list[str]:
+        outside = sqlite3.connect(file, timeout=waits_s, isolation_level=None)
         try:
             outside.execute("BEGIN IMMEDIATE")
             outside.execute("ROLLBACK")
@@ -60,16 +73,31 @@ class PostgresLook:
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
     """
 
+    # One session is let off: the process whose DBOS looks for workflows that are delayed or too late, which are none
+    # of ours, holds the advisory lock on that job in a transaction, a second at a time. It has read nothing, so it
+    # keeps no row and no cleaning up waiting; and there is no setting for it.
+    WORKFLOWS = f"""
+        SELECT 'the workflows: idle in transaction' FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+        AND query NOT LIKE 'SELECT pg_try_advisory_xact_lock%'
+        AND clock_timestamp() - state_change > interval '{OPEN_FOR_S} s'
+    """
+
     def __init__(self, urls: Urls) -> None:
-        self._outside = psycopg.connect(urls.platform.replace("+asyncpg", ""), autocommit=True)
+        self._platform = psycopg.connect(urls.platform.replace("+asyncpg", ""), autocommit=True)
+        self._workflows = psycopg.connect(urls.workflows, autocommit=True)
 
     def close(self) -> None:
-        self._outside.close()
+        self._platform.close()
+        self._workflows.close()
 
     def violations(self) -> list[str]:
-        return [
-            row[0] for sql in (self.SESSIONS, self.LOCKS) for row in self._outside.execute(sql).fetchall()
-        ]
+        looks = (
+            (self._platform, self.SESSIONS),
+            (self._platform, self.LOCKS),
+            (self._workflows, self.WORKFLOWS),
+        )
+        return [row[0] for outside, sql in looks for row in outside.execute(sql.encode()).fetchall()]
 
 
 class Watch:
@@ -147,6 +175,26 @@ async def test_the_watch_sees_an_open_transaction(watch: Watch) -> None:
     assert watch.violations == wanted[watch.parts.database.engine.dialect.name]
     watch.calls.clear()
     watch.violations.clear()
+
+
+async def test_the_watch_sees_an_open_transaction_of_the_workflows(watch: Watch) -> None:
+    """There as well, when it stays open for longer than a moment; what DBOS holds by itself is let off."""
+    assert watch.parts
+    for _ in range(3):
+        await asyncio.sleep(OPEN_FOR_S)
+        assert watch.outside.violations() == []
+    sqlite = watch.parts.database.engine.dialect.name == "sqlite"
+    url = watch.parts.urls.workflows.replace("postgresql:", "postgresql+psycopg:")
+    engine = create_engine(url)
+    with engine.connect() as inside:
+        inside.execute(text("CREATE TABLE eye (id INTEGER)"))
+        if sqlite:
+            inside.execute(text("INSERT INTO eye VALUES (1)"))
+        await asyncio.sleep(2 * OPEN_FOR_S)
+        seen = watch.outside.violations()
+        inside.rollback()
+    engine.dispose()
+    assert seen == (["database is locked"] if sqlite else ["the workflows: idle in transaction"])
 
 
 async def test_every_outbound_call_finds_the_database_free(watch: Watch) -> None:

@@ -98,6 +98,27 @@ async def test_texts_by_their_place(catalogue: Translations) -> None:
     assert (found.language, found.fallback) == ("en", False)
 
 
+async def test_each_flow_falls_back_by_itself(catalogue: Translations) -> None:
+    """A language that one flow knows leaves no other without words, and the answer says that some fell back."""
+    found = await catalogue.fetch("fr", None, None, None)
+    assert found.translations is not None
+    assert found.translations["a_part.states.end"] == "Partie"
+    assert found.translations["sample.bye.end"] == "Kwaheri"
+    assert (found.language, found.fallback) == ("fr", True)
+    assert not (await catalogue.fetch("fr", "a_part", None, None)).fallback
+    assert not (await catalogue.fetch("fr", None, ["a_part.states.end"], None)).fallback
+    part = await catalogue.fetch("sw", "a_part", None, None)
+    assert (part.translations, part.fallback) == ({"a_part.states.end": "Part"}, True)
+
+
+@pytest.mark.parametrize("tag", ["sw-KE", "SW", "sw", "Sw-Latn-KE"])
+async def test_a_tag_finds_its_language(catalogue: Translations, tag: str) -> None:
+    """Neither its case nor what it says of the country leads anybody to another language."""
+    found = await catalogue.fetch(tag, "sample", ["sample.bye.end"], None)
+    assert (found.language, found.fallback) == ("sw", False)
+    assert found.translations == {"sample.bye.end": "Kwaheri"}
+
+
 async def test_default_language_is_that_of_the_dialled_flow(catalogue: Translations) -> None:
     """Without a wish, and for a language that there is not, the dialled flow's first language answers."""
     assert catalogue.default_language == "sw"

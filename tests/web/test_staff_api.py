@@ -123,7 +123,7 @@ async def desk(
             approvals=approvals,
             translations=texts,
             recovery=parts.recovery,
-            deliveries=Deliveries(parts.database, KEYS, WallClock()),
+            deliveries=Deliveries(parts.database, KEYS, WallClock(), parts.notifications.tell_failures),
             clock=WallClock(),
             max_body_bytes=65536,
         )

@@ -276,6 +276,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "number or digits. A list is no text at all.",
         "use a form that suits the type, or the name alone; show a list with a 'list' state.",
     ),
+    "F511": Explanation(
+        "A text that shows nothing, or an option that looks like several",
+        "A blank text leaves its screen or its line empty. A line break in an option or an item makes the rest look "
+        "like another choice, which no key belongs to.",
+        "write what is to be shown, an option on one line.",
+    ),
     "F601": Explanation(
         "An expression that cannot be understood",
         "It is not CEL, reads a value that there is not, or gives another type than its place takes.",

@@ -9,7 +9,8 @@ whole database that was put back to an earlier day; a head that was noted elsewh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from uuid import uuid4
 import orjson
 from sqlalchemy import String, insert, select, text, type_coerce, update
 
+from ussd_engine.platform.audit_suspects import Suspect, explained, time_of, told
 from ussd_engine.platform.rows import insert_if_absent
 from ussd_engine.platform.tables import UtcDateTime, audit_head, audit_log, sealed_at
 
@@ -33,8 +35,6 @@ BEGINNING = "0" * 32
 """The hash that the first entry follows."""
 PAGE_ROWS = 1_000
 """The log is read in pages, as it grows for years."""
-MOST_SUSPECTS = 50
-"""Up to here, entries that do not fit are told apart, which takes the third power of their number."""
 
 _COLUMNS = tuple(
     type_coerce(column, String).label(column.name) if column is audit_log.c.at else column
@@ -119,7 +119,7 @@ def last_entries(connection: Connection, count: int, entity_id: str | None = Non
         wanted = wanted.where(audit_log.c.entity_id == entity_id)
     rows = connection.execute(wanted).mappings().all()
     return [
-        Recorded(**{name: row[name] for name in row if name != "hash"} | {"at": _time(row["at"])})
+        Recorded(**{name: row[name] for name in row if name != "hash"} | {"at": time_of(row["at"])})
         for row in reversed(rows)
     ]
 
@@ -153,19 +153,11 @@ def verify(connection: Connection, keys: KeyRing, noted: Head | None = None) -> 
         elif (true_hash := _link_or_none(keys, last.hash, row)) != row.hash:
             suspects.append(Suspect(row, last.hash, true_hash))
         last = Head(row.seq, row.hash)
-    yield from _explained(keys, suspects)
+    missing = max(head_of(connection).seq - last.seq, 0)
+    yield from explained(suspects, missing, partial(_link_or_none, keys))
     yield from _verify_head(connection, keys, last)
     if noted:
         yield from _verify_noted(connection, noted, last)
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """An entry that does not follow from the one before, whose stored hash is `previous`."""
-
-    row: Row[Any]
-    previous: str
-    true_hash: str | None
 
 
 def _rows(connection: Connection) -> Iterator[Row[Any]]:
@@ -175,45 +167,6 @@ def _rows(connection: Connection) -> Iterator[Row[Any]]:
     while rows:
         yield from rows
         rows = connection.execute(page.where(audit_log.c.seq > rows[-1].seq)).all()
-
-
-def _explained(keys: KeyRing, suspects: list[Suspect]) -> Iterator[str]:
-    """Which suspects were changed, and which were moved. Whoever only follows one of those is not named."""
-    if len(suspects) > MOST_SUSPECTS:
-        first, *_, last = suspects
-        yield (
-            f"{told(first.row)} and {len(suspects) - 1} further entries up to {last.row.seq}"
-            " were changed, or stand in others' places"
-        )
-        return
-    unproven: int | None = None
-    for suspect in suspects:
-        row, place = suspect.row, _place(keys, suspect, suspects)
-        if place is None:
-            after = f", or cannot be checked because entry {unproven} was" if unproven == row.seq - 1 else ""
-            yield f"{told(row)} was changed{after}"
-            unproven = row.seq
-        elif place != row.seq:
-            yield f"{told(row)} stands in another's place: it was entry {place}"
-
-
-def _place(keys: KeyRing, suspect: Suspect, suspects: list[Suspect]) -> int | None:
-    """Where the entry stood when its hash was made, as far as the hashes of the others can tell. None: nowhere.
-
-    One place further on is where it was if an earlier entry was removed and the gap closed.
-    """
-    before = {
-        hash_ for other in suspects for hash_ in (other.previous, other.row.hash, other.true_hash) if hash_
-    }
-    return next(
-        (
-            seq
-            for seq in (suspect.row.seq, suspect.row.seq + 1, *(other.row.seq for other in suspects))
-            for previous in before
-            if _link_or_none(keys, previous, suspect.row, seq) == suspect.row.hash
-        ),
-        None,
-    )
 
 
 def _verify_head(connection: Connection, keys: KeyRing, last: Head) -> Iterator[str]:
@@ -243,25 +196,9 @@ def _missing(first: int, last: int) -> str:
     return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
 
 
-def told(row: Row[Any]) -> str:
-    """An entry by its number and id, and what it tells."""
-    time = _time(row.at)
-    at = f"{time:%Y-%m-%d %H:%M:%S}" if time else "at an unreadable time"
-    return f"entry {row.seq} (id {row.id}: {at} {row.actor} {row.action} {row.entity} {row.entity_id})"
-
-
-def _time(value: Any) -> datetime | None:
-    """A time as the database gives it. None for what is none."""
-    try:
-        parsed = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except (ValueError, TypeError):
-        return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
 def _link_or_none(keys: KeyRing, previous: str, row: Row[Any], seq: int | None = None) -> str | None:
     """The hash that the entry should have, at `seq` if given. None when its time is none."""
-    stored = {**row._mapping, "at": _time(row.at)}  # noqa: SLF001 - SQLAlchemy's public name for the row as a mapping
+    stored = {**row._mapping, "at": time_of(row.at)}  # noqa: SLF001 - SQLAlchemy's public name for the row as a mapping
     if seq is not None:
         stored["seq"] = seq
     return link(keys, previous, stored) if stored["at"] else None

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ussd_engine.ports import Delivery
     from ussd_engine.sealing import KeyRing
 
-Standing = Literal["queued", "sent", "delivered", "failed"]
-"""Where a message stands: `sent` is accepted and no more is known, `failed` is refused, given up or not delivered."""
+Standing = Literal["queued", "sent", "delivered", "failed", "superseded"]
+"""Where a message stands: `sent` is accepted and no more is known, `failed` is refused, given up or not delivered,
+`superseded` was left unsent for a later one."""
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
@@ -82,8 +83,8 @@ def listed(
 def _stands(standing: Standing) -> ColumnElement[bool]:
     state, delivery = notifications.c.state, notifications.c.delivery
     match standing:
-        case "queued":
-            return state == "queued"
+        case "queued" | "superseded":
+            return state == standing
         case "sent":
             return (state == "sent") & (delivery.is_(None) | (delivery == "pending"))
         case "delivered":

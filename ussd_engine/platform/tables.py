@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -295,20 +296,30 @@ notifications = Table(
     Column("parts", Integer, nullable=False, server_default="1"),
     Column("state", String(16), nullable=False, index=True),
     Column("attempts", Integer, nullable=False),
+    # The worker that has begun an attempt and not noted how it went.
+    Column("attempt_by", String(64)),
+    # Attempts of which nobody knows how they went.
+    Column("uncertain", Integer, nullable=False, server_default="0"),
     Column("sender_ref", String(128), index=True),
     # What the sender's delivery report said last: pending, delivered, failed.
     Column("delivery", String(16)),
     # A code: why the sender refused it, or why it was not delivered.
     Column("failure", String(128)),
+    # Whether operators heard of the failure.
+    Column("failure_told", Boolean, nullable=False, server_default=false()),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("reported_at", UtcDateTime),
-    CheckConstraint("state IN ('queued', 'sent', 'failed')", name="state"),
+    CheckConstraint("state IN ('queued', 'sent', 'failed', 'superseded')", name="state"),
     CheckConstraint("delivery IN ('pending', 'delivered', 'failed')", name="delivery"),
     CheckConstraint("(operation_id IS NULL) <> (change_id IS NULL)", name="tells_of_one_thing"),
     UniqueConstraint("operation_id", "event"),
     UniqueConstraint("change_id", "event"),
 )
+UNTOLD = notifications.c.failure_told.is_(false()) & (
+    (notifications.c.state == "failed") | (notifications.c.delivery == "failed")
+)
+Index("ix_notifications_untold", notifications.c.id, sqlite_where=UNTOLD, postgresql_where=UNTOLD)
 
 # Append-only by a trigger, and a chain: see `platform/audit.py`.
 audit_log = Table(

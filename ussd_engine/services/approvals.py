@@ -326,7 +326,7 @@ class Approvals:
 
     async def _tell(self, change_id: str) -> None:
         """In a workflow of its own, once, however often this is called."""
-        await self._workflows.start(WORKFLOW, f"tell:{change_id}", {"id": change_id})
+        await self._workflows.start(WORKFLOW, telling(change_id), {"id": change_id})
 
     async def tell_left(self) -> None:
         """Tell of decisions whose process died before it could begin to."""
@@ -376,6 +376,11 @@ def _decide(
     return replace(
         change, state=state, checker=checker, reason=reason, decided_at=now, version=change.version + 1
     )
+
+
+def telling(change_id: str) -> str:
+    """The id of the workflow that tells of a decision."""
+    return f"tell:{change_id}"
 
 
 def _known(change: StagedChange | None) -> StagedChange:

@@ -10,7 +10,7 @@ import structlog
 from ussd_engine.platform import deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ussd_engine.platform.database import Database
     from ussd_engine.platform.deliveries import Listed
@@ -27,16 +27,20 @@ promises to repeat a report that was refused, so it is held for that long and no
 
 
 class Deliveries:
+    """`tell_failures` lets operators know of what has failed."""
+
     def __init__(
         self,
         database: Database,
         keys: KeyRing,
         clock: Clock,
+        tell_failures: Callable[[], Awaitable[None]],
         match_again_after_s: Sequence[float] = MATCH_AGAIN_AFTER_S,
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
+        self._tell_failures = tell_failures
         self._waits = match_again_after_s
 
     async def record(self, report: DeliveryReport) -> bool:
@@ -50,6 +54,8 @@ class Deliveries:
                     delivery=report.delivery,
                     failure=report.failure,
                 )
+                if report.delivery == "failed":
+                    await self._tell_failures()
                 return True
         log.warning("sms_report_unmatched", sender_ref=report.sender_ref, delivery=report.delivery)
         return False

@@ -1,14 +1,16 @@
 """What others hear: the subscriber by SMS, the operators by a dashboard event.
 
 An SMS is first a row in the outbox, in the transaction that it reports; sending comes after, and the row's id is
-the message id of every attempt. No transaction is open while the sender or the feed is called.
+the message id of every attempt. The row also says who makes the next attempt: it is taken before the sender is
+called, and an attempt that was taken and never ended counts as one that the sender may have accepted. No
+transaction is open while the sender or the feed is called.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -29,12 +31,13 @@ if TYPE_CHECKING:
     from ussd_engine.ports import Clock, Events, SmsSender
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.backoff import Backoff
-    from ussd_engine.services.workflows import Workflows
+    from ussd_engine.services.workflows import Json, Workflows
 
 log = structlog.get_logger(__name__)
 
-UNCERTAIN_ATTEMPTS = 3
-"""Attempts that may have been accepted, after which a message is given up: more of them would be a flood."""
+WORKFLOW = "sms.deliver"
+TOLD_AT_ONCE = 100
+"""How many failures one round tells of; the rest follows in the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Attempt:
 class Notifications:
     """`templates` gives the texts that hold now.
 
-    `retry` bounds how long an unavailable sender or feed is tried again.
+    `retry` bounds how long an unavailable sender or feed is tried again. `held_for_s`: after that long, an attempt of
+    another worker was cut off. It is longer than the sender takes.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Notifications:
         events: Events,
         templates: Callable[[], SmsTemplates],
         retry: Backoff,
+        held_for_s: float,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -81,6 +86,8 @@ class Notifications:
         self._events = events
         self._templates = templates
         self._retry = retry
+        self._held_for_s = held_for_s
+        self._in_hand: set[str] = set()
 
     def of_operation(self, operation_id: str, event: str, to: Addressee, now: datetime) -> Notification:
         """The SMS on an operation, for `outbox.add` in the transaction that it reports."""
@@ -104,26 +111,60 @@ class Notifications:
             created_at=now,
         )
 
+    async def workflow(self, payload: Json) -> Json:
+        """The durable body, registered under `WORKFLOW`: a message whose own workflow was lost is delivered."""
+        message = await self._workflows.insist(
+            lambda: self._database.read(lambda c: outbox.get(c, self._keys, payload["id"]))
+        )
+        await self.deliver(message)
+        return {}
+
     async def deliver(self, message: Notification) -> None:
         """Within a workflow: hand the SMS to the sender, trying again while it is unavailable.
 
-        An attempt of which nobody knows how it went is not repeated often: each may reach the subscriber.
+        Two workflows may want to, of this worker or of several: then one does at a time, and the row tells the
+        other when there is nothing left to send.
         """
+        if message.id in self._in_hand:
+            return
+        self._in_hand.add(message.id)
+        try:
+            await self._deliver(message)
+        finally:
+            self._in_hand.discard(message.id)
+
+    async def _deliver(self, message: Notification) -> None:
         spent_s = (self._clock.now() - message.created_at).total_seconds()
-        uncertain = 0
         for delay in chain((0.0,), self._retry.delays(spent_s)):
             if delay:
                 await self._workflows.pause(delay)
-            attempt = await self._attempt(message)
-            uncertain += attempt.uncertain
-            if uncertain == UNCERTAIN_ATTEMPTS:
-                await self._mark(message, Attempt("failed", failure="uncertain"))
-                return
-            await self._mark(message, attempt)
-            if attempt.state != "queued":
-                return
+            match await self._begin(message):
+                case "over":
+                    return
+                case "used_up":
+                    await self._end(message, Attempt("failed", failure="uncertain"))
+                    return
+                case "begun":
+                    attempt = await self._attempt(message)
+                    await self._end(message, attempt)
+                    if attempt.state != "queued":
+                        return
         log.error("sms_given_up", notification_id=message.id, sms_event=message.event)
-        await self._mark(message, Attempt("failed", failure="given_up"))
+        await self._end(message, Attempt("failed", failure="given_up"))
+
+    async def _begin(self, message: Notification) -> Literal["begun", "used_up", "over"]:
+        """Take the next attempt; one that another worker has taken is waited for, by our own clock."""
+        held: outbox.Held | None = None
+        while True:
+            begun = await self._workflows.insist(
+                lambda held=held: self._database.write(  # type: ignore[misc]
+                    lambda c: outbox.begin_attempt(c, message.id, self._workflows.executor_id, held)
+                )
+            )
+            if not isinstance(begun, outbox.Held):
+                return begun
+            await self._workflows.pause(self._held_for_s)
+            held = begun
 
     async def _attempt(self, message: Notification) -> Attempt:
         try:
@@ -139,17 +180,34 @@ class Notifications:
             return Attempt("queued", uncertain=True)
         return Attempt("sent", sender_ref=accepted.sender_ref)
 
-    async def _mark(self, message: Notification, attempt: Attempt) -> None:
-        state, now = attempt.state, self._clock.now()
+    async def _end(self, message: Notification, attempt: Attempt) -> None:
+        now = self._clock.now()
         await self._workflows.insist(
             lambda: self._database.write(
-                lambda c: outbox.mark(c, message.id, state, attempt.sender_ref, now, attempt.failure)
+                lambda c: outbox.end_attempt(
+                    c,
+                    message.id,
+                    attempt.state,
+                    attempt.sender_ref,
+                    now,
+                    attempt.failure,
+                    uncertain=attempt.uncertain,
+                )
             )
         )
-        log.info("sms_attempted", notification_id=message.id, sms_event=message.event, state=state)
-        if state == "failed":
+        log.info("sms_attempted", notification_id=message.id, sms_event=message.event, state=attempt.state)
+        if attempt.state == "failed":
+            await self._workflows.insist(self.tell_failures)
+
+    async def tell_failures(self) -> None:
+        """Tell operators of the messages that failed, each once; the next round tells what the feed did not take."""
+        for message in await self._database.read(
+            lambda c: outbox.untold_failures(c, self._keys, TOLD_AT_ONCE)
+        ):
             detail = {"notification_id": message.id, "event": message.event}
-            await self.publish(self.event(message.id, "sms.failed", message.phone_number, detail))
+            if not await self.publish(self.event(message.id, "sms.failed", message.phone_number, detail)):
+                return
+            await self._database.write(lambda c, id_=message.id: outbox.mark_failure_told(c, id_))  # type: ignore[misc]
 
     def event(self, about: str, kind: str, phone_number: str, detail: Mapping[str, str]) -> Event:
         """The dashboard event of this kind about one operation, change or message, of which there is one."""

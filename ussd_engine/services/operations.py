@@ -273,6 +273,8 @@ class Operations:
             message = self._notifications.of_operation(operation.id, due, to, now)
             if outbox.add(connection, self._keys, message):
                 messages = [message]
+                if operation.told_pending:
+                    outbox.supersede(connection, message)
             else:  # a former run queued it, and may have died before it was sent
                 messages = outbox.queued_of_operation(connection, self._keys, operation.id)
         entries = success.audit if isinstance(success, Success) else ()

@@ -1,4 +1,4 @@
-"""Operations that need a look: what is in doubt, for staff; and what nobody works on any more, taken up again."""
+"""What needs a look: operations in doubt, for staff; operations and messages that nobody works on, taken up again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ussd_engine.errors import Refusal
-from ussd_engine.platform import audit, operations
+from ussd_engine.platform import audit, operations, outbox
 from ussd_engine.platform.audit import AuditEntry
+from ussd_engine.services.approvals import telling
+from ussd_engine.services.notifications import WORKFLOW as DELIVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from ussd_engine.platform.database import Database
     from ussd_engine.platform.operations import Operation, State
+    from ussd_engine.platform.outbox import Waiting
     from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.workflows import Json, Workflows
@@ -100,6 +104,17 @@ class Recovery:
             else:
                 await self._workflows.start(operation.kind, last, request)
 
+    async def take_up_messages(self) -> None:
+        """Begin to deliver what waits to be told and has no workflow any more."""
+        before = self._clock.now() - ABANDONED_AFTER
+        waiting = await self._database.read(lambda c: outbox.queued_before(c, before))
+        under_way = await self._workflows.under_way() if waiting else set[str]()
+        for message in waiting:
+            workflow_id = f"sms:{message.id}"
+            if under_way.isdisjoint({workflow_id, *_carriers(message)}):
+                log.warning("message_taken_up", notification_id=message.id)
+                await self._workflows.start(DELIVER, workflow_id, {"id": message.id})
+
 
 def note_retry(
     connection: Connection, keys: KeyRing, operation_id: str, actor: str, request_id: str, now: datetime
@@ -124,6 +139,17 @@ def _last_workflow(operation: Operation) -> str:
     if operation.retries:
         return _workflow_id(operation.id, operation.retries)
     return operation.workflow_id
+
+
+def _carriers(message: Waiting) -> Iterator[str]:
+    """The workflows that may be at the message, as it is what they did last."""
+    if message.change_id is not None:
+        yield telling(message.change_id)
+    if message.operation_id is not None:
+        yield message.workflow_id or ""
+        yield from (
+            _workflow_id(message.operation_id, number) for number in range(1, (message.retries or 0) + 1)
+        )
 
 
 def _workflow_id(operation_id: str, number: int) -> str:

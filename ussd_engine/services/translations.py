@@ -55,8 +55,9 @@ class TextRefused(Refusal):
 class TranslationSet:
     """Texts by key; placeholders stand in them as in the flow.
 
-    `version` changes when any text that the request covers does. `fallback`: the language asked for is not
-    there, and the default language answers. `translations` is None for who has this version already.
+    `version` changes when any text that the request covers does. `fallback`: the language asked for is not there,
+    or a flow has no texts in it, and those of the default language answer, or else of the flow's first one.
+    `translations` is None for who has this version already.
     """
 
     language: str
@@ -100,13 +101,16 @@ class Translations:
         if flow is not None and flow not in known:
             raise UnknownFlow("there is no such flow")
         wanted = language or self.default_language
-        used = wanted if wanted in self.languages else self.default_language
-        chosen = [known[flow]] if flow is not None else list(known.values())
-        texts = {key: text for by_language in chosen for key, text in by_language.get(used, {}).items()}
-        if keys is not None:
-            texts = {key: texts[key] for key in keys if key in texts}
+        spoken = _spoken(wanted, self.languages)
+        used, fallback = spoken or self.default_language, spoken is None
+        texts: dict[str, str] = {}
+        for by_language in [known[flow]] if flow is not None else known.values():
+            own = next(one for one in (used, self.default_language, *by_language) if one in by_language)
+            found = {key: text for key, text in by_language[own].items() if keys is None or key in keys}
+            fallback |= language is not None and bool(found) and own != used
+            texts |= found
         digest = hashlib.sha256(repr((used, sorted(texts.items()))).encode()).hexdigest()[:16]
-        return TranslationSet(used, digest, used != wanted, None if digest == version else texts)
+        return TranslationSet(used, digest, fallback, None if digest == version else texts)
 
     async def propose(
         self,
@@ -165,6 +169,15 @@ def kinds(announce: Callable[[], Awaitable[None]]) -> Mapping[str, Kind]:
 def _apply(connection: Connection, change: StagedChange, now: datetime) -> None:
     after = change.after
     overrides.save(connection, after["key"], after["language"], after["text"], now)
+
+
+def _spoken(wanted: str, languages: Sequence[str]) -> str | None:
+    """The language that a tag such as sw-KE means (RFC 4647, 3.4): the case says nothing, and the longest is taken."""
+    known = {language.lower(): language for language in languages}
+    tag = wanted.lower()
+    while tag not in known and "-" in tag:
+        tag = tag.rpartition("-")[0]
+    return known.get(tag)
 
 
 def _by_flow(library: Library) -> Texts:

@@ -56,6 +56,7 @@ class Workers:
         self._workflows = workflows
         self._executor_id = executor_id
         self._last: datetime | None = None
+        self._own: set[datetime] = set()  # what may stand in the table as our sign
         self._signs: dict[str, Sign] = {}
         self._looked_at = clock.monotonic()
 
@@ -63,8 +64,9 @@ class Workers:
         """Leave a sign of life, and notice when somebody else has touched our own."""
         last, self._last = self._last, None  # not known, should the database not answer
         sign = self._clock.now()
+        self._own.add(sign)
         found = await self._database.write(lambda c: workers.beat(c, self._executor_id, sign))
-        self._last = sign
+        self._last, self._own = sign, {sign}
         if last is None or found == last:
             return
         if found is None:
@@ -92,11 +94,9 @@ class Workers:
 
     async def leave(self) -> None:
         """Say that this worker ends; what it could not finish is anybody's from now on."""
-        if self._last is None:
-            return
-        last = self._last
         try:
-            await self._database.write(lambda c: workers.forget(c, self._executor_id, last))
+            for sign in self._own:  # two of them, when a beat was cut off
+                await self._database.write(lambda c, sign=sign: workers.forget(c, self._executor_id, sign))  # type: ignore[misc]
         except DatabaseUnavailable as error:  # then the others will notice by themselves
             log.warning("worker_left_unnoticed", **describe(error))
 

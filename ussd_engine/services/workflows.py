@@ -106,7 +106,7 @@ class Workflows:
         self._url = url
         self._persist = persist
         self._keys = keys
-        self._executor_id = executor_id
+        self.executor_id = executor_id
         self._application_version = application_version
         self._functions: dict[str, Callable[[Json], Awaitable[Json]]] = {}
         self._runs: dict[str, _Run] = {}
@@ -128,7 +128,7 @@ class Workflows:
             config={
                 "name": "ussd-engine",
                 "system_database_url": self._url,
-                "executor_id": self._executor_id,
+                "executor_id": self.executor_id,
                 "application_version": self._application_version,
                 "serializer": SealedJson(self._keys),
                 "log_level": "WARNING",
@@ -266,7 +266,7 @@ class Workflows:
     async def _stranded(self) -> list[str]:
         before = time.time_ns() // 1_000_000 - STRANDED_AFTER_S * 1000
         pending = await DBOS.list_workflows_async(
-            status="PENDING", executor_id=self._executor_id, load_input=False, load_output=False
+            status="PENDING", executor_id=self.executor_id, load_input=False, load_output=False
         )
         return [
             one.workflow_id

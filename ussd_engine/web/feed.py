@@ -16,7 +16,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ussd_engine.access import Scope
-from ussd_engine.errors import ListenerTooSlow, StoreUnavailable
+from ussd_engine.errors import DatabaseUnavailable, ListenerTooSlow, StoreUnavailable
 from ussd_engine.logs import describe
 from ussd_engine.ports import FeedEvent, FeedStart
 from ussd_engine.web.answers import REQUEST_ID_HEADER, request_id
@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 PATH = "/api/v1/events"
 HEARTBEAT_S = 20.0
 """Between two pings: proxies end a connection that is idle for a minute, some after half of one."""
+ADMITTED_FOR_S = 20.0
+"""How long a key that was revoked may go on listening: as often a listener's key is looked up again."""
 SEND_WITHIN_S = 10.0
 """For one frame; whoever takes longer has stopped reading."""
 CLOSE_WITHIN_S = 5.0
@@ -54,6 +56,7 @@ class Ending:
 
 
 TOO_SLOW = Ending(4008, "too slow: come again after the last id")
+REFUSED = Ending(4401, "the key opens this feed no longer")
 UNAVAILABLE = Ending(WSCloseCode.TRY_AGAIN_LATER, "the feed is interrupted: come again after the last id")
 STOPPING = Ending(WSCloseCode.GOING_AWAY, "the service stops: come again after the last id")
 NOT_A_LISTENER = Ending(WSCloseCode.UNSUPPORTED_DATA, "this feed takes no messages")
@@ -101,7 +104,10 @@ class Feed:
             await socket.prepare(request)
             log.info("listener_joined", listeners=self._listening)
             ending = await _first_of(
-                _tell(socket, after, first, items), _client_ends(socket), self._service_stops()
+                _tell(socket, after, first, items),
+                _client_ends(socket),
+                self._service_stops(),
+                self._refused_later(request),
             )
         await _close(request, socket, ending)
         log.info("listener_left", code=int(ending.code))
@@ -109,6 +115,17 @@ class Feed:
     async def _service_stops(self) -> Ending:
         await self._stopping.wait()
         return STOPPING
+
+    async def _refused_later(self, request: web.Request) -> Ending:
+        """A key expires, or is revoked, or its holder is disabled, while the feed is open."""
+        while True:
+            await asyncio.sleep(ADMITTED_FOR_S)
+            try:
+                await admit(request, self._callers, Scope.VIEW)
+            except Problem:
+                return REFUSED
+            except DatabaseUnavailable as error:  # then nobody can be revoked either
+                log.warning("listener_not_asked_again", **describe(error))
 
 
 def _socket(request: web.Request) -> web.WebSocketResponse:

@@ -247,7 +247,8 @@ no longer has all that came after `after`; then an EventFrame per event, each on
 comes again with the last `id` as `after`.
 
 Close codes: 1001 the service stops; 1003 the client sent a message, and none is taken; 1011 a fault in the
-service; 1013 the feed is interrupted; 4008 the client reads more slowly than events come.
+service; 1013 the feed is interrupted; 4008 the client reads more slowly than events come;
+4401 the key has expired or was revoked, or its operator was disabled.
 """
 
 _HEADERS: Mapping[str, Mapping[str, Any]] = {

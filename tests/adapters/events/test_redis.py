@@ -47,6 +47,16 @@ async def test_the_stream_keeps_a_bounded_number(make_redis: MakeRedis, redis_se
         assert 0 < client.ttl("{ussd:events}:seen:e1") <= SEEN_FOR_S
 
 
+async def test_a_larger_feed_does_not_get_back_what_it_lost(make_redis: MakeRedis) -> None:
+    """Whoever asks for all there ever was hears of the gap, also when `keep_events` was raised since."""
+    small = make_redis(keep_events=100)
+    for number in range(400):
+        await publish(small, f"e{number}")
+    for events in (small, make_redis(keep_events=10_000)):
+        async with following(events, "0-0") as items:
+            assert (await start_of(items)).gap
+
+
 async def test_two_prefixes_are_two_feeds(redis_url: str, redis_server: RedisServer) -> None:
     """Installations that share a Redis do not see each other's events."""
     first, second = (

@@ -18,7 +18,8 @@ from ussd_engine.flow.vocabulary import GIVEN_TYPES
 def texts(context: Context) -> Iterator[Diagnostic]:
     """F501 missing language; F502 a placeholder that is no value; F503 a secret in a text; F504 bad braces.
 
-    F507 a character that no screen shows; F510 a form that does not suit the value.
+    F507 a character that no screen shows; F510 a form that does not suit the value; F511 a text that shows nothing, or
+    an option that looks like several.
     """
     for path, text in all_texts(context.flow):
         known = types_in(context.flow, path)
@@ -27,6 +28,11 @@ def texts(context: Context) -> Iterator[Diagnostic]:
             if sign := unprintable(single):
                 message = f"the text holds {sign}, which no phone shows"
                 yield context.source.finding(at, "F507", message, "take it out; '\\n' begins a new line")
+            if not single.strip():
+                yield context.source.finding(at, "F511", "the text is blank: its screen shows nothing")
+            elif "\n" in single and _is_one_line(path):
+                message = "a line break in what stands on one line of a menu: what follows looks like another choice"
+                yield context.source.finding(at, "F511", message, "write it on one line")
             try:
                 slots = [piece for piece in pieces(single) if isinstance(piece, Slot)]
             except BadPlaceholder as error:
@@ -88,6 +94,11 @@ def all_texts(flow: Flow) -> Iterator[tuple[Path_, str | dict[str, str]]]:
                 yield (*base, "item"), state.item
             case EndState() if state.end is not None:
                 yield (*base, "end"), state.end
+
+
+def _is_one_line(path: Path_) -> bool:
+    """Of an option, or of the engine's own choices below a menu."""
+    return path[-1] == "text" or (path[0] == "texts" and path[1] in {"back", "home", "more"})
 
 
 def _languages(context: Context, path: Path_, text: str | dict[str, str]) -> Iterator[Diagnostic]:
