@@ -14,7 +14,14 @@ def test_the_flows_of_the_folder_are_drawn() -> None:
     run = ussd("graph")
     assert (run.returncode, run.stderr) == (0, "")
     subgraphs = [line.split('"')[1] for line in run.stdout.splitlines() if line.startswith("  subgraph")]
-    assert subgraphs == ["onboarding<br/>#42;384#42;100#35;", "home", "open_account", "register"]
+    assert subgraphs == [
+        "onboarding<br/>#42;384#42;100#35;",
+        "home",
+        "new_pin",
+        "open_account",
+        "pin",
+        "register",
+    ]
     assert "Welcome to Acme Bank" in run.stdout
 
 

@@ -87,8 +87,10 @@ SMS_RETRY = Backoff(first_delay_s=2.0, factor=2.0, max_delay_s=600.0, give_up_af
 """For a message that the sender did not take: a day, after which the news is stale."""
 
 Sessions = Literal["configured", "memory"]
-TakeUp = Literal["unless_published", "always", "never"]
-"""Whether the folder of flows becomes the current revision at the start. `never` serves what is current already."""
+TakeUp = Literal["unless_published", "always", "played", "never"]
+"""Whether the folder of flows becomes the current revision at the start. `never` serves what is current already, and
+a folder that is `played` needs no SMS texts: who writes a flow has the menus first.
+"""
 
 
 class Between(Protocol):
@@ -123,11 +125,11 @@ class Engine:
     app: web.Application
 
 
-def check_flows(settings: Settings) -> Checked:
+def check_flows(settings: Settings, *, sms: bool = True) -> Checked:
     """The shipped or configured flows. Raises InvalidFlows with every finding."""
     folder = settings.flows.dir
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    return publishing.check(folder, str(shown), settings.phone.default_region, settings.screens)
+    return publishing.check(folder, str(shown), settings.phone.default_region, settings.screens, sms=sms)
 
 
 def _compiled(library: Library, settings: Settings) -> Program:
@@ -324,9 +326,9 @@ async def _take_up(
     """A folder that is not wanted is not read: it may hold anything."""
     if flows == "never" or (flows == "unless_published" and await database.read(revisions.decided)):
         return
-    revision = check_flows(settings).revision
+    revision = check_flows(settings, sms=flows != "played").revision
     act = Act(ACTOR, "start", clock.now())
-    over = flows == "always"
+    over = flows in {"always", "played"}
     if await database.write(lambda c: publishing.take_up(c, keys, revision, act, over_a_decision=over)):
         await announce(store)
 

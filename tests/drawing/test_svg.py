@@ -85,7 +85,7 @@ def test_it_is_one_file_without_anything_from_outside() -> None:
     }
     assert set(re.findall(r'(?:href|url)[=(]["\']?(.)', drawing)) == {"#"}
     assert root.attrib["aria-labelledby"].split() == [root[0].attrib["id"], root[1].attrib["id"]]
-    assert root[0].text == "4 flows"
+    assert root[0].text == "6 flows"
     assert "@media (prefers-color-scheme: dark)" in drawing
 
 
@@ -109,7 +109,7 @@ def test_panels_stand_apart() -> None:
             x, y = map(float, re.findall(r"[\d.]+", group.attrib["transform"]))
             panel = next(group.iter(f"{NS}rect")).attrib
             spots.append(Spot(x, y, float(panel["width"]), float(panel["height"])))
-    assert len(spots) == 4
+    assert len(spots) == 6
     assert not [pair for pair in combinations(spots, 2) if overlap(*pair)]
     assert max(spot.x + spot.width for spot in spots) < float(root.attrib["width"])
 

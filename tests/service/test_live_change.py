@@ -49,6 +49,7 @@ def write(folder: Path, version: str) -> None:
               existing_customer: begin
               new_customer: begin
               unavailable: away
+              not_allowed: away
           begin:
             menu: {{en: "Begin in {version}"}}
             options:

@@ -84,7 +84,9 @@ async def test_new_number_opens_an_account_in_swahili(
     assert (status, known["status"], known["language"]) == (200, "subscribed", "sw")
     again = phone(service, client, handset.number, "s2")
     assert "Habari Jane" in await again.dial()
-    assert number in await again.press("3")
+    assert "Weka PIN yako" in await again.press("3")
+    assert "Chagua PIN" in await again.press("8362")
+    assert number in await again.press("8362", "8362")
 
 
 @pytest.mark.parametrize(

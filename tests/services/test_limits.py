@@ -110,6 +110,7 @@ async def acted(parts: Parts, action: str, phone: str) -> str:
         "last_name": "Sample",
         "birth_date": BIRTH_DATE,
         "language": "en",
+        "pin": "8362",
     }
     actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
     done = await actions.run(action, Invocation(f"turn:{action}:{phone}", inputs, 5.0))

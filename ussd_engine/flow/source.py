@@ -197,8 +197,7 @@ def _broken(file: str, at: Position, message: str, hint: str = "") -> Source:
 
 def _build(node: yaml.Node, path: Path_, source: Source, above: Position) -> Any:
     """`above` is where its key or its list stands: what is left empty has no place of its own."""
-    empty = node.value == "" and not getattr(node, "style", None)
-    at = above if empty else Position(node.start_mark.line + 1, node.start_mark.column + 1)
+    at = _place(node, above)
     source.values.setdefault(path, at)
     if node.tag == _ALIAS:
         reason = f"repeats another place by an alias (*{node.value})"
@@ -207,16 +206,22 @@ def _build(node: yaml.Node, path: Path_, source: Source, above: Position) -> Any
         )
         return None
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, source)
+        return _mapping(node, path, source, at)
     if isinstance(node, yaml.SequenceNode):
         return [_build(child, (*path, i), source, at) for i, child in enumerate(node.value)]
     return _scalar(node, source)
 
 
-def _mapping(node: yaml.MappingNode, path: Path_, source: Source) -> dict[str, Any]:
+def _place(node: yaml.Node, above: Position) -> Position:
+    if node.value == "" and not getattr(node, "style", None):
+        return above
+    return Position(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _mapping(node: yaml.MappingNode, path: Path_, source: Source, above: Position) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        at = Position(key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        at = _place(key_node, above)
         if not isinstance(key_node, yaml.ScalarNode):
             source.diagnostics.append(
                 Diagnostic(source.file, at.line, at.column, "F003", "a key must be plain text")

@@ -27,7 +27,7 @@ async def play(settings: Settings, handset: Handset, keyboard: TextIO, out: Text
     logs.configure("error", "auto")
     settings, picks = own_data(settings), Picks(SPECS)
     try:
-        async with running(settings, sessions="memory", flows="always", between=picks) as engine:
+        async with running(settings, sessions="memory", flows="played", between=picks) as engine:
             player = Player(engine, handset, picks, out, interactive=keyboard.isatty())
             await player.run(lines(keyboard))
     except SQLAlchemyError as error:

@@ -53,10 +53,12 @@ class Checked:
         return Revision(self.program.revision, content, len(self.library.flows), states)
 
 
-def check(folder: Path, shown_as: str, region: str, networks: Mapping[str, Profile]) -> Checked:
-    """Raises InvalidFlows with every finding, and FlowError for a folder that cannot be served."""
+def check(
+    folder: Path, shown_as: str, region: str, networks: Mapping[str, Profile], *, sms: bool = True
+) -> Checked:
+    """Raises InvalidFlows with every finding, and FlowError for no folder, or one without `sms` texts."""
     library = load(folder, SPECS, shown_as, networks)
-    if not library.sms.texts:
+    if sms and not library.sms.texts:
         raise FlowError(f"{shown_as}: no SMS texts in this folder; they are a .yaml file with an 'sms:' key")
     return Checked(library, compile_library(library, SPECS, region))
 
