@@ -11,10 +11,10 @@ run: $(INSTALLED)
 	@exec $(PY) -m ussd_engine serve --reload
 
 test: $(INSTALLED)
-	@$(PY) -m pytest -n 2 --dist loadfile
+	@$(PY) -m pytest -n 3 --dist loadfile
 
 test-slow: $(INSTALLED)
-	@$(PY) -m pytest -m slow
+	@$(PY) -m pytest -n 2 --dist loadfile -m slow
 
 install: $(INSTALLED)
 

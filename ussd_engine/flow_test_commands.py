@@ -39,9 +39,14 @@ def test_flows(
             show_default=False,
         ),
     ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the screens as they are now into the transcripts.")
+    ] = False,
     config: Config = None,
 ) -> None:
-    """Walk the flows every way and at random, and see that nothing breaks a rule on any turn.
+    """Play the transcripts of the flows, walk them every way and at random, and see that no turn breaks a rule.
+
+    Transcripts stand in the folder's tests/*.yaml; /save in 'ussd play' writes them.
 
     Whatever is typed, dropped, repeated or late, and whatever an action gives back: every answer is a page that fits,
     nothing is a dead end, an action runs once for its input, back repeats none, and no secret shows itself.
@@ -52,7 +57,7 @@ def test_flows(
 
     try:
         tests = _flow_tests(path, config)
-        held = _run(tests, walks, seed)
+        held = _transcripts(tests, path, update=update) & _run(tests, walks, seed)
     except InvalidFlows as error:
         typer.echo(str(error))
         raise typer.Exit(console.FINDINGS) from None
@@ -77,6 +82,29 @@ def _flow_tests(path: Path, config: Path | None) -> FlowTests:
     settings = console.read_settings(config)
     library = load(path, SPECS, networks=settings.screens)
     return FlowTests(library, SPECS, settings.phone.default_region)
+
+
+def _transcripts(tests: FlowTests, folder: Path, *, update: bool) -> bool:
+    from ussd_engine.testing.flow_tests import transcripts_in  # noqa: PLC0415 - see cli.py
+    from ussd_engine.testing.transcript import dumps  # noqa: PLC0415
+    from ussd_engine.testing.walk import RuleBroken  # noqa: PLC0415
+
+    held = True
+    for file in transcripts_in(folder):
+        try:
+            now, different = tests.play_again(file)
+        except RuleBroken as broken:
+            held = False
+            _tell(str(file), broken)
+            continue
+        if different and update:
+            file.write_text(dumps(now), encoding="utf-8")
+            typer.echo(f"{file}: written anew")
+        elif different:
+            held = False
+            typer.echo("\n".join(f"{file}: {one}" for one in different))
+            typer.echo(f"{file}: if this is meant, run ussd test {folder} --update")
+    return held
 
 
 def _run(tests: FlowTests, walks: int, seed: int | None) -> bool:

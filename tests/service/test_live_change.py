@@ -22,6 +22,8 @@ import pytest
 from tests.database_fixtures import KINDS, urls_of
 from tests.service.process import KEY, ROOT, Phone, Service
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 60.0
 SESSIONS = 300
 THINKS_S = 2.0

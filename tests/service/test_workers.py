@@ -16,6 +16,8 @@ from tests.database_fixtures import KINDS, urls_of
 from tests.service.process import Phone, Service
 from ussd_engine.supervisor import STOP_WITHIN_S
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 60.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import junk
 from ussd_engine.testing.explore import Script, explore, typed
 from ussd_engine.testing.rig import TTL_S, Rig, Visits
+from ussd_engine.testing.transcript import Step, Transcript, loads
 from ussd_engine.testing.values import given_back_as
 from ussd_engine.testing.walk import RuleBroken, Walk
 
@@ -63,6 +64,23 @@ class FlowTests:
     def dialled(self) -> dict[str, str]:
         """Each flow that can be dialled, with its first service code."""
         return {flow: code for code, flow in reversed(list(self.program.dial.items()))}
+
+    # --- transcripts
+
+    def play_again(self, file: Path) -> tuple[Transcript, list[str]]:
+        """The transcript as it comes now, and what is different from the file. Raises BadTranscript, RuleBroken."""
+        from ussd_engine.testing.replay import replay  # noqa: PLC0415 - it uses `plainest`
+
+        before = loads(file)
+        now, different = list[Step](), list[str]()
+        for number, one in enumerate(replay(before, self.program, self.specs, self.library.networks), 1):
+            if one.broken_rule is not None:
+                raise RuleBroken(one.broken_rule, replace(before, steps=[*now, one.step]))
+            now.append(one.step)
+            self.turns += one.step.kind != "wait"
+            if one.differs:
+                different.append(f"step {number}: {_said(one.expected)}, and now {_said(one.step)}")
+        return replace(before, steps=now), different
 
     # --- every way
 
@@ -108,6 +126,8 @@ class FlowTests:
 
         Without a `number` the walks are the same each time. `walked` is called after each.
         """
+        if walks == 0:
+            return
         self._walked = walked
         run = settings(
             max_examples=walks,
@@ -165,6 +185,15 @@ def flow_tests_of(folder: Path) -> FlowTests:
     """The flows of a folder with the engine's own actions and networks. Raises InvalidFlows, FlowError."""
     usual = Settings()
     return FlowTests(load(folder, SPECS, networks=usual.screens), SPECS, usual.phone.default_region)
+
+
+def transcripts_in(folder: Path) -> list[Path]:
+    """What product teams have written down of their flows: `tests/*.yaml` below the folder."""
+    return sorted(folder.glob("tests/*.yaml"))
+
+
+def _said(step: Step) -> str:
+    return f"{step.screen!r}{' (ends)' if step.ends else ''}"
 
 
 def plainest(spec: ActionSpec) -> Result:

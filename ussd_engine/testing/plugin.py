@@ -30,13 +30,17 @@ def pytest_collection_modifyitems(
 
 def _items(session: pytest.Session, folder: Path, walks: int) -> list[pytest.Item]:
     from ussd_engine.errors import UssdError  # noqa: PLC0415 - see above
-    from ussd_engine.testing.flow_tests import flow_tests_of  # noqa: PLC0415
+    from ussd_engine.testing.flow_tests import flow_tests_of, transcripts_in  # noqa: PLC0415
 
     try:
         tests = flow_tests_of(folder)
     except UssdError as error:
         raise pytest.UsageError(str(error)) from None
-    return [
+    written = [
+        Written.from_parent(session, name=str(file), tests=tests, flow="", walks=0, file=file)
+        for file in transcripts_in(folder)
+    ]
+    return written + [
         kind.from_parent(session, name=f"{folder}::{flow}::{kind.what}", tests=tests, flow=flow, walks=walks)
         for flow in tests.dialled
         for kind in (EveryWay, AtRandom)
@@ -64,6 +68,22 @@ class FlowItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return Path(self.tests.library.sources[self.flow].file), None, f"{self.flow}: {self.what}"
+
+
+class Written(FlowItem):
+    """One transcript."""
+
+    def __init__(self, *, file: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self.file = file
+
+    def runtest(self) -> None:
+        _, different = self.tests.play_again(self.file)
+        if different:
+            raise AssertionError("\n".join(different))
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.file, None, str(self.file)
 
 
 class EveryWay(FlowItem):
