@@ -133,7 +133,6 @@ def test_plugin_collects_flows_without_a_line_of_python(tmp_path: Path) -> None:
     run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "3")
     assert run.returncode == 0, run.stdout + run.stderr
     assert f"{len(transcripts_in(SHIPPED)) + 2} passed" in run.stdout
-    assert "at-random PASSED" in run.stdout
 
 
 def test_plugin_tells_what_is_wrong_with_flows(tmp_path: Path) -> None:
