@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import phonenumbers
 
+RECENT = 1024
+"""Numbers kept in their one form: a dial asks for that of its caller several times."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -14,6 +17,7 @@ def is_e164(text: str) -> bool:
     return _E164.fullmatch(text) is not None
 
 
+@lru_cache(RECENT)
 def normalise(text: str, region: str) -> str:
     """E.164 of a number as people write it; `region` (ISO 3166, "KE") completes a national form.
 
