@@ -66,7 +66,7 @@ SMS_FILE = Path(__file__).parents[2] / "flows" / "sms.yaml"
 KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 BANK_TIMEOUT_S = 0.4
 RECONCILE = Backoff(first_delay_s=0.05, factor=1.5, max_delay_s=0.2, give_up_after_s=20)
-RETRY = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.3)
+RETRY = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=3)
 HELD_FOR_S = 0.3
 PERSIST = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=0.5)
 POLICY = Policy(frozenset(SPECS), kyc_tier=1, openings_per_day=None)
