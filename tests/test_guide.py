@@ -104,7 +104,7 @@ def test_every_block_is_followed(followed: Path) -> None:
 
 
 def replayed(transcript: Transcript, library: Library) -> Transcript:
-    results = deque(result for step in transcript.steps for _, result in step.actions)
+    results = deque(result for step in transcript.steps for _, result, _ in step.actions)
 
     def decide(_spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
         return results.popleft()

@@ -23,7 +23,7 @@ from ussd_engine.testing.answers import JUNK
 from ussd_engine.testing.explore import typed
 from ussd_engine.testing.replay import replay
 from ussd_engine.testing.rig import TTL_S, Rig
-from ussd_engine.testing.transcript import KINDS, BadTranscript, Step, Transcript, dumps, loads
+from ussd_engine.testing.transcript import KINDS, BadTranscript, Called, Step, Transcript, dumps, loads
 from ussd_engine.testing.walk import Walk
 
 LIBRARY = load(ROOT / "flows", SPECS, networks=Settings().screens)
@@ -122,7 +122,7 @@ def test_a_screen_that_has_become_different_is_shown_beside_the_one_in_the_file(
     """The rest is played on; the exit status is that of a finding."""
     file = tmp_path / "t.yaml"
     steps = [
-        Step("dial", "", [("subscription.check", Result("new_customer"))], "Welcome to Bcme Bank"),
+        Step("dial", "", [Called("subscription.check", Result("new_customer"))], "Welcome to Bcme Bank"),
         Step("type", "0", ends=True),
         Step("dial", ends=True),
     ]
@@ -185,13 +185,16 @@ states:
         ),
         (
             Transcript(
-                "t", "*384*100#", "default", [Step("dial", actions=[("subscription.chek", Result("x"))])]
+                "t",
+                "*384*100#",
+                "default",
+                [Step("dial", actions=[Called("subscription.chek", Result("x"))])],
             ),
             "step 1: there is no action subscription.chek; did you mean 'subscription.check'?",
         ),
         (
             Transcript(
-                "t", "*384*100#", "default", [Step("dial", actions=[("account.open", Result("opend"))])]
+                "t", "*384*100#", "default", [Step("dial", actions=[Called("account.open", Result("opend"))])]
             ),
             "step 1: account.open has no outcome opend; did you mean 'opened'?",
         ),
@@ -256,7 +259,7 @@ def test_everything_that_a_walk_does_is_replayed_as_it_was(tmp_path: Path, seed:
 )
 def test_what_is_typed_stands_in_the_file_as_it_was(tmp_path: Path, text: str) -> None:
     """A file for people is YAML, where many texts look like something else."""
-    steps = [Step("dial", text, [("a", Result("o", {"x": text}))], text, ends=True)]
+    steps = [Step("dial", text, [Called("a", Result("o", {"x": text}), {"y": text})], text, ends=True)]
     file = tmp_path / "t.yaml"
     file.write_text(dumps(Transcript("t", "*1#", "default", steps)), encoding="utf-8")
 

@@ -57,14 +57,15 @@ class Recording:
     def save(self, file: str, name: str) -> None:
         """A new file for its owner alone. Raises CannotSave."""
         path = Path(file).expanduser()
-        from ussd_engine.testing.transcript import Step, Transcript, dumps  # noqa: PLC0415 - a phone tests nothing
+        from ussd_engine.testing.transcript import Called, Step, Transcript, dumps  # noqa: PLC0415 - a phone tests nothing
 
         if self.caller is None:
             raise CannotSave("Nothing has happened yet that could be saved.")
         if path.exists():
             raise CannotSave(f"{file} is there already; give another name.")
         steps = [
-            Step(turn.kind, turn.text, list(turn.actions), turn.screen, turn.ends) for turn in self.turns
+            Step(turn.kind, turn.text, [Called(*ran) for ran in turn.actions], turn.screen, turn.ends)
+            for turn in self.turns
         ]
         transcript = Transcript(
             name or path.stem.replace("_", " "),

@@ -69,11 +69,13 @@ def _what(step: Step, code: str) -> str:
 
 def _show(display: Display, replayed: Replayed, profile: NetworkProfile) -> None:
     step, expected = replayed.step, replayed.expected
-    for action, result in step.actions:
+    for action, result, _ in step.actions:
         display.say(f"({came_back(action, result)})")
     if step.screen is not None:
         display.page(step.screen, replayed.label, profile, end=step.ends)
-    if replayed.differs and expected.screen is not None:
+    if replayed.shows_another and expected.screen is not None:
         display.box(expected.screen, "in the file", "END" if expected.ends else "CON", "yellow")
-    elif replayed.differs:
+    elif replayed.shows_another:
         display.say("In the file the session ends here.", "yellow")
+    if replayed.does_another:
+        display.say(f"In the file: {transcripts.done(expected)}. Now: {transcripts.done(step)}.", "yellow")

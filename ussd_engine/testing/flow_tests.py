@@ -28,7 +28,7 @@ from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import junk
 from ussd_engine.testing.explore import Script, explore, typed
 from ussd_engine.testing.rig import TTL_S, Rig, Visits
-from ussd_engine.testing.transcript import Step, Transcript, loads
+from ussd_engine.testing.transcript import Step, Transcript, done, loads
 from ussd_engine.testing.values import given_back_as
 from ussd_engine.testing.walk import RuleBroken, Walk
 
@@ -79,7 +79,8 @@ class FlowTests:
             now.append(one.step)
             self.turns += one.step.kind != "wait"
             if one.differs:
-                different.append(f"step {number}: {_said(one.expected)}, and now {_said(one.step)}")
+                said = _said if one.shows_another else done
+                different.append(f"step {number}: {said(one.expected)}, and now {said(one.step)}")
         return replace(before, steps=now), different
 
     # --- every way

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ussd_engine.flow.vocabulary import ActionSpec
     from ussd_engine.runtime.program import Program
     from ussd_engine.runtime.step import Result
-    from ussd_engine.testing.transcript import Step, Transcript
+    from ussd_engine.testing.transcript import Called, Step, Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,29 @@ class Replayed:
 
     @property
     def differs(self) -> bool:
+        return self.shows_another or self.does_another
+
+    @property
+    def shows_another(self) -> bool:
         """A screen that the file does not give may be any; `ends` counts where the file gives either."""
         if self.expected.screen is None:
             return self.expected.ends and not self.step.ends
         return (self.step.screen, self.step.ends) != (self.expected.screen, self.expected.ends)
+
+    @property
+    def does_another(self) -> bool:
+        """Whether other actions ran, or were given something else.
+
+        Where the file gives neither a screen nor an action they may be any, and so may what it does not say that
+        an action takes.
+        """
+        expected, now = self.expected.actions, self.step.actions
+        if self.expected.screen is None and not expected:
+            return False
+        return len(expected) != len(now) or any(
+            one.action != other.action or (one.takes is not None and one.takes != other.takes)
+            for one, other in zip(expected, now, strict=True)
+        )
 
 
 def replay(
@@ -85,13 +104,13 @@ def _walked(walk: Walk | None, rig: Rig, transcript: Transcript, step: Step) -> 
 class _Actions:
     """What the actions of a step come back with: in order, as the file says, then as plainly as they can."""
 
-    coming: list[tuple[str, Result]] = field(default_factory=list)
+    coming: list[Called] = field(default_factory=list)
 
     def decide(self, spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
-        for number, (action, result) in enumerate(self.coming):
-            if action == spec.name:
+        for number, called in enumerate(self.coming):
+            if called.action == spec.name:
                 del self.coming[number]
-                return result
+                return called.result
         return plainest(spec)
 
 
@@ -106,7 +125,7 @@ def _refuse_unknown(transcript: Transcript, program: Program, specs: Mapping[str
     for number, step in enumerate(transcript.steps, 1):
         if step.kind == "wait" and not step.text.replace(".", "", 1).isdecimal():
             raise BadTranscript(f"step {number}: wait takes seconds, such as 60")
-        for action, result in step.actions:
+        for action, result, _ in step.actions:
             if action not in specs:
                 raise BadTranscript(
                     f"step {number}: there is no action {action}; {did_you_mean(action, specs)}"

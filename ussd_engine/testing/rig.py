@@ -86,6 +86,7 @@ class Ran:
     workflow_id: str
     effect: bool
     result: Result
+    inputs: Mapping[str, object] = field(repr=False)
 
 
 Decide = Callable[["ActionSpec", Mapping[str, object]], Result]
@@ -126,7 +127,7 @@ class ScriptedActions:
         result = self._effects.get(invocation.workflow_id)
         if result is None:
             result = self._first(spec, invocation)
-        self.ran.append(Ran(action, invocation.workflow_id, spec.effect, result))
+        self.ran.append(Ran(action, invocation.workflow_id, spec.effect, result, invocation.inputs))
         await asyncio.sleep(0)
         return result
 

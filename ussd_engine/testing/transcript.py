@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import yaml
 
@@ -38,6 +38,17 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 KEYS = ("transcript", "dial", "network", "phone", "language", "clock", "steps")
 
 
+class Called(NamedTuple):
+    """One run of an action. `takes` is what it was given besides the subscriber's own number.
+
+    In a file that does not say it, as in one where there is nothing, it is None.
+    """
+
+    action: str
+    result: Result
+    takes: Mapping[str, Any] | None = None
+
+
 @dataclass(slots=True)
 class Step:
     """One thing that happens, and what came of it. `text` is what is typed, or the seconds of `wait`.
@@ -47,7 +58,7 @@ class Step:
 
     kind: Kind
     text: str = ""
-    actions: list[tuple[str, Result]] = field(default_factory=list)
+    actions: list[Called] = field(default_factory=list)
     screen: str | None = None
     ends: bool = False
 
@@ -67,6 +78,12 @@ class Transcript:
     phone: str = ""
     language: str = ""
     clock: datetime | None = None
+
+
+def done(step: Step) -> str:
+    """The actions of a step in words, each with what it took."""
+    ran = (f"{one.action} {dict(one.takes)}" if one.takes else one.action for one in step.actions)
+    return ", ".join(ran) or "no action"
 
 
 class BadTranscript(FlowError):
@@ -102,15 +119,21 @@ _Dumper.add_representer(str, _text)
 def _plain(step: Step) -> dict[str, Any]:
     plain: dict[str, Any] = {step.kind: step.text}
     if step.actions:
-        plain["actions"] = [
-            {name: {"outcome": result.outcome, **({"gives": _values(result)} if result.outputs else {})}}
-            for name, result in step.actions
-        ]
+        plain["actions"] = [{called.action: _called(called)} for called in step.actions]
     if step.screen is not None:
         plain["screen"] = step.screen
     if step.ends:
         plain["ends"] = True
     return plain
+
+
+def _called(called: Called) -> dict[str, Any]:
+    result = called.result
+    return {
+        **({"takes": dict(called.takes)} if called.takes else {}),
+        "outcome": result.outcome,
+        **({"gives": _values(result)} if result.outputs else {}),
+    }
 
 
 def _values(result: Result) -> dict[str, Any]:
@@ -186,16 +209,16 @@ def _step(refuse: Any, path: tuple[str | int, ...], step: object) -> Step:
     )
 
 
-def _action(refuse: Any, path: tuple[str | int, ...], action: object) -> tuple[str, Result]:
+def _action(refuse: Any, path: tuple[str | int, ...], action: object) -> Called:
     if not isinstance(action, dict) or len(action) != 1:
-        raise refuse(path, "an action is one 'name: {outcome: ..., gives: {...}}'")
+        raise refuse(path, "an action is one 'name: {takes: {...}, outcome: ..., gives: {...}}'")
     ((name, said),) = action.items()
     if (
         not isinstance(said, dict)
         or not isinstance(said.get("outcome"), str)
-        or said.keys() - {"outcome", "gives"}
+        or said.keys() - {"takes", "outcome", "gives"}
     ):
-        raise refuse((*path, name), "an action has an 'outcome', and what it 'gives'")
+        raise refuse((*path, name), "an action has an 'outcome', and what it 'takes' and 'gives'")
     gives = cast("Mapping[str, Any]", said.get("gives") or {})
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in gives.items()}
-    return str(name), Result(said["outcome"], values)
+    return Called(str(name), Result(said["outcome"], values), said.get("takes") or None)

@@ -23,7 +23,7 @@ from ussd_engine.runtime.screen import Screen
 from ussd_engine.testing.answers import keys
 from ussd_engine.testing.explore import reader
 from ussd_engine.testing.rig import PHONE, Crash, Line
-from ussd_engine.testing.transcript import Kind, Step, Transcript
+from ussd_engine.testing.transcript import Called, Kind, Step, Transcript
 
 if TYPE_CHECKING:
     from ussd_engine.ports import Callback
@@ -148,7 +148,7 @@ class Walk:
         screens = [answer for answer in answers if isinstance(answer, Screen)]
         ran = self.rig.actions.ran[before:]
         step.screen, step.ends = screens[0].text, screens[0].end
-        step.actions = [(one.action, one.result) for one in ran]
+        step.actions = [self._called(one) for one in ran]
         self.turns += times
         self._hold(len(set(screens)) == 1, "callbacks that came at once got different answers")
         self.shown = screens[0]
@@ -170,12 +170,21 @@ class Walk:
         answer = next(one for one in self.rig.send(callback) if isinstance(one, Screen))
         self.turns += 1
         step.screen, step.ends = answer.text, answer.end
-        step.actions = [(one.action, one.result) for one in self.rig.actions.ran[before:]]
+        step.actions = [self._called(one) for one in self.rig.actions.ran[before:]]
         if known:
             self._hold(not step.actions, f"a {step.kind} callback has run an action")
             self._hold(answer == self.shown, f"a {step.kind} callback got another answer than before")
             self._hold(self.rig.store.everything() == stored, f"a {step.kind} callback has moved the session")
         self.shown = answer
+
+    def _called(self, ran: Ran) -> Called:
+        own = {
+            name
+            for name, given in self.rig.actions.specs[ran.action].inputs.items()
+            if given.phone and ran.inputs.get(name) == self.phone
+        }
+        takes = {name: value for name, value in ran.inputs.items() if name not in own}
+        return Called(ran.action, ran.result, takes or None)
 
     def _session(self) -> Session | None:
         session = self.rig.session(self.line.session_id)
