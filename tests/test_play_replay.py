@@ -14,8 +14,9 @@ import pytest
 from tests.test_cli import ROOT, WITHIN_S, environment
 from tests.test_play import play, words
 from ussd_engine.flow.loader import load
-from ussd_engine.flow.vocabulary import ActionSpec
+from ussd_engine.flow.vocabulary import ActionSpec, Kind, ListOf
 from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.settings_model import Settings
@@ -219,6 +220,14 @@ def test_a_file_that_is_no_transcript_could_not_run(tmp_path: Path) -> None:
     assert "t.yaml:5:3: a step has exactly one of: dial, type" in run.stderr
 
 
+def drawn(chance: random.Random, kind: Kind) -> Value:
+    """What an action gives for an output of this kind."""
+    if isinstance(kind, ListOf):
+        items = chance.randint(0, 3)
+        return tuple({name: str(drawn(chance, of)) for name, of in kind.fields} for _ in range(items))
+    return chance.randint(0, 3) if kind == "int" else chance.choice(["17", "Jane", "sw"])
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_everything_that_a_walk_does_is_replayed_as_it_was(tmp_path: Path, seed: int) -> None:
     """All kinds of step, any outcome: each action comes back as it did, and each screen is the same."""
@@ -226,7 +235,7 @@ def test_everything_that_a_walk_does_is_replayed_as_it_was(tmp_path: Path, seed:
 
     def decide(spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
         outcome = chance.choice(list(spec.outcomes))
-        return Result(outcome, {name: chance.choice(["17", "Jane", "sw"]) for name in spec.outcomes[outcome]})
+        return Result(outcome, {name: drawn(chance, kind) for name, kind in spec.outcomes[outcome].items()})
 
     rig = Rig(PROGRAM, SPECS, LIBRARY.networks, decide)
     walk = Walk(rig, "*384*100#", "63902", "+254700000009", "1*Jane")

@@ -57,7 +57,7 @@ states:
     menu: {en: "Hello {name} {kind} {agreed}", fr: "Bonjour {name} {kind} {agreed}"}
     options:
       - {text: {en: "Pay {amount:money} of {free:grouped}", fr: "Payer {amount:money} sur {free:grouped}"}, goto: two}
-      - {text: {en: "{phone:masked} {note}", fr: "{phone:masked} {note}"}, goto: three}
+      - {text: {en: "{phone:masked} {note}", fr: "{phone:masked} {note:masked}"}, goto: three}
       - {text: {en: List, fr: Liste}, goto: four}
       - {text: {en: Leave, fr: Quitter}, goto: bye, when: agreed}
   two:

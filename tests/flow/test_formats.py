@@ -31,6 +31,8 @@ from ussd_engine.flow.text import BadPlaceholder, Slot, fill, pieces
         ("+254711000001", "masked", "en", "+254*******01"),
         ("1000000000033", "masked", "en", "*********0033"),
         ("033", "masked", "en", "033"),
+        ("KE-000017", "masked", "en", "*****0017"),
+        ("+ab", "masked", "en", "+ab"),
         ("", "masked", "en", ""),
     ],
 )

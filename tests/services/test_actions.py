@@ -44,3 +44,23 @@ async def test_what_is_no_number_runs_no_action(parts: Parts, phone: str) -> Non
     actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
     with pytest.raises(IllegalMove):
         await actions.run("account.open", invocation(phone))
+
+
+async def test_a_profile_lists_every_account_and_the_oldest_is_first(parts: Parts) -> None:
+    """Also for who has none: the list is there, and empty. Who is no subscriber has no profile."""
+    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
+    phone = "+254711888098"
+    assert (await actions.run("subscription.profile", invocation(phone))).outcome == "not_found"
+    assert (await actions.run("account.open", invocation(phone))).outcome == "opened"
+    mine = "customer_id = (SELECT customer_id FROM identities WHERE value = :phone)"
+    first = await parts.one(f"SELECT account_number FROM accounts WHERE {mine}", phone=phone)
+    await parts.do(
+        "INSERT INTO accounts (id, customer_id, account_number, source, created_at)"
+        f" SELECT 'later', customer_id, 'A-0001', 'bank', '2999-01-01 00:00:00' FROM accounts WHERE {mine}",
+        phone=phone,
+    )
+    found = await actions.run("subscription.profile", invocation(phone))
+    assert found.outcome == "found"
+    assert found.outputs["accounts"] == ({"number": first.account_number}, {"number": "A-0001"})
+    await parts.do(f"DELETE FROM accounts WHERE {mine}", phone=phone)
+    assert (await actions.run("subscription.profile", invocation(phone))).outputs["accounts"] == ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ussd_engine.phone import mask
+from ussd_engine.phone import is_e164, mask
 
 Value = str | int | bool
 
@@ -39,9 +39,9 @@ def day(value: Value, _language: str) -> str:
 
 
 def masked(value: Value, _language: str) -> str:
-    """+254711000001 as +254*******01, and 1000000000033 as *********0033."""
+    """+254711000001 as +254*******01, 1000000000033 as *********0033, and KE-000017 as *****0017."""
     text = str(value)
-    if text.startswith("+"):
+    if is_e164(text):
         return mask(text)
     return "*" * max(len(text) - SHOWN_DIGITS, 0) + text[-SHOWN_DIGITS:]
 
@@ -50,7 +50,7 @@ FORMS: Mapping[str, tuple[Callable[[Value, str], str], frozenset[str]]] = {
     "money": (money, frozenset({"number"})),
     "grouped": (grouped, frozenset({"number"})),
     "date": (day, frozenset({"date"})),
-    "masked": (masked, frozenset({"phone", "digits"})),
+    "masked": (masked, frozenset({"phone", "digits", "text"})),
 }
 """Each form with the types of data that it suits."""
 

@@ -273,7 +273,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "F510": Explanation(
         "A form that does not suit the value",
         "'{name:form}' writes a value in a form: money and grouped for a number, date for a date, masked for a phone "
-        "number or digits. A list is no text at all.",
+        "number, digits or text. A list is no text at all.",
         "use a form that suits the type, or the name alone; show a list with a 'list' state.",
     ),
     "F511": Explanation(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ussd_engine.flow.vocabulary import ActionSpec, Input
+from ussd_engine.flow.vocabulary import ActionSpec, Input, ListOf
 
 _PHONE = {"phone": Input(phone=True)}
 
@@ -33,7 +33,11 @@ SPECS: Mapping[str, ActionSpec] = {
             effect=False,
             inputs=_PHONE,
             outcomes={
-                "found": {"first_name": "string", "last_name": "string", "accounts": "string"},
+                "found": {
+                    "first_name": "string",
+                    "last_name": "string",
+                    "accounts": ListOf.of(number="string"),  # the oldest first
+                },
                 "not_found": {},
                 "unavailable": {},
                 "not_allowed": {},

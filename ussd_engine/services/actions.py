@@ -121,10 +121,10 @@ class Actions:
         found = await self._profiles.get(invocation.phone)
         if found is None:
             return Result("not_found")
-        shown = {
+        shown: dict[str, Value] = {
             "first_name": found.first_name,
             "last_name": found.last_name,
-            "accounts": ", ".join(found.account_numbers),
+            "accounts": tuple({"number": number} for number in found.account_numbers),
         }
         return Result("found", shown)
 
