@@ -18,6 +18,7 @@
     ├── StoreUnavailable         store_unavailable       the session store does not answer
     ├── TurnTooLong              turn_too_long           a turn takes more steps than one may
     ├── DatabaseUnavailable      database_unavailable    the platform's database does not answer
+    ├── Busy                     busy                    other work stands in the way; nothing was changed
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── NumberChecksUnavailable  number_checks_unavailable  the mobile operator gave no clear answer on a number
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
@@ -36,6 +37,7 @@
         ├── AlreadySubscribed    already_subscribed
         ├── CustomerExists       customer_exists
         ├── AccountRejected      rejected
+        ├── PinExists            pin_exists
         ├── NotAllowed           not_allowed
         ├── IdempotencyKeyReused idempotency_key_reused
         ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
@@ -106,6 +108,12 @@ class DatabaseUnavailable(UssdError):
     code = "database_unavailable"
 
 
+class Busy(UssdError):
+    """Other work stands in the way, and did not end in time; nothing was changed."""
+
+    code = "busy"
+
+
 class BankUnavailable(UssdError):
     """The bank did not answer, and the call certainly changed nothing there."""
 
@@ -172,6 +180,10 @@ class CustomerExists(Refusal):
 
 class AccountRejected(Refusal):
     code = "rejected"
+
+
+class PinExists(Refusal):
+    code = "pin_exists"
 
 
 class IdempotencyKeyReused(Refusal):

@@ -43,7 +43,7 @@ async def parts(
 async def subscriber(parts: Parts, phone: str, pin: str | None = PIN) -> str:
     await parts.open(f"open-{phone}", phone)
     if pin is not None:
-        assert await parts.pins.set(f"set-{phone}", phone, pin, wait_s=5) == "set"
+        assert await parts.choose_pin(f"set-{phone}", phone, pin) == "set"
     return phone
 
 

@@ -89,8 +89,9 @@ _ANY_PROBLEM: Mapping[int, str] = {
     500: "`internal_error`",
 }
 _UNAVAILABLE = (
-    "`cbs_unavailable`: the core banking system does not answer; nothing was changed. `database_unavailable`,"
-    " `no_answer_in_time`: a part of this service does not answer"
+    "`cbs_unavailable`: the core banking system does not answer; nothing was changed. `busy`: another"
+    " request for this phone number is worked on. `database_unavailable`, `no_answer_in_time`: a part of this"
+    " service does not answer"
 )
 _FAILED = f"{_UNAVAILABLE}; the same Idempotency-Key may try again"
 _BAD_KEY = f"{_ANY_PROBLEM[400]}, or `invalid_idempotency_key`"

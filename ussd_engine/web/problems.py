@@ -20,6 +20,7 @@ from ussd_engine.errors import (
     AlreadySubscribed,
     BadPosition,
     BankUnavailable,
+    Busy,
     CustomerExists,
     CustomerNotFound,
     DatabaseUnavailable,
@@ -102,6 +103,7 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
         503,
         "The core banking system does not answer. Nothing was changed; try again later.",
     ),
+    Busy: (503, "Another request for this phone number is worked on. Nothing was changed; try again later."),
     DatabaseUnavailable: (503, "A part of this service does not answer; try again."),
     StoreUnavailable: (503, "A part of this service does not answer; try again."),
 }
