@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ussd_engine.errors import Busy, CustomerNotFound
+from ussd_engine.errors import CustomerNotFound
 from ussd_engine.platform import customers, pins
 from ussd_engine.platform.audit import AuditEntry
 from ussd_engine.platform.operations import Claim, Kind, Operation
@@ -71,8 +71,6 @@ class FirstPins:
         if known is None:
             raise CustomerNotFound("nobody is subscribed by this phone number")
         hash_ = await self.hashes.computed(lambda: hashed(asked.pin), wait_s)
-        if hash_ is None:
-            raise Busy("too many PINs are chosen at once; nothing was changed, try again later")
         payload = {
             "workflow_id": workflow_id,
             "phone_number": asked.phone_number,

@@ -12,6 +12,8 @@ import hmac
 import os
 from typing import TYPE_CHECKING, TypeVar
 
+from ussd_engine.errors import Busy
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,10 +51,10 @@ class HashRoom:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def computed(self, work: Callable[[], T], wait_s: float) -> T | None:
-        """None where so many hashes are asked for at once that this one has no turn in time."""
+    async def computed(self, work: Callable[[], T], wait_s: float) -> T:
+        """Raises Busy where so many hashes are asked for at once that this one has no turn in time."""
         try:
             async with asyncio.timeout(wait_s), self._places:
                 return await asyncio.to_thread(work)
         except TimeoutError:
-            return None
+            raise Busy("too many PINs are typed at once; nothing was changed, try again later") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ussd_engine.errors import Busy
 from ussd_engine.platform import audit, pins
 from ussd_engine.platform.audit import AuditEntry
 from ussd_engine.platform.gate import Verdict
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 VERIFY = "pin.verify"
 CHANGE = "pin.change"
 """The actions, and their workflows."""
+OVERTAKEN = "overtaken"
+"""What becomes of an attempt at a PIN that is not the user's any more: it tells and costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,9 @@ class Pins:
     async def verify(
         self, workflow_id: str, phone_number: str, pin: str, *, wait_s: float
     ) -> Verdict | str | None:
-        """The verdict, or `not_set`; None when not known within `wait_s`, or when the PIN has just become another.
+        """The verdict, or `not_set`; None when not known within `wait_s`.
 
-        Raises NotAllowed, DatabaseUnavailable.
+        Raises NotAllowed, DatabaseUnavailable, and Busy where the PIN has become another in this very moment.
         """
         self.policy.require(VERIFY)
         return await self._attempt(
@@ -92,14 +95,14 @@ class Pins:
         if found is None:
             return "not_set"
         user_id, kept = found
-        known = await self.hashes.computed(lambda: computed(kept), wait_s)
-        if known is None:
-            return None
-        payload = {"workflow_id": workflow_id, "user_id": user_id, "set_by": kept.set_by, **known}
+        compared = await self.hashes.computed(lambda: computed(kept), wait_s)
+        payload = {"workflow_id": workflow_id, "user_id": user_id, "set_by": kept.set_by, **compared}
         left = max(deadline - self.clock.monotonic(), 0.0)
         done = await self.workflows.run(work, workflow_id, payload, wait_s=left)
-        if done is None or done["outcome"] is None:
+        if done is None:
             return None
+        if done["outcome"] == OVERTAKEN:
+            raise Busy("the PIN has just become another; nothing was changed, try again")
         return Verdict(done["outcome"], done["attempts_left"])
 
     async def verify_workflow(self, payload: Json) -> Json:
@@ -123,7 +126,7 @@ class Pins:
             right=payload["right"],
         )
         if verdict is None:
-            return {"outcome": None}
+            return {"outcome": OVERTAKEN}
         if verdict.locks:
             self._note(connection, "pin.locked", user_id, workflow_id)
         return {"outcome": verdict.outcome, "attempts_left": verdict.attempts_left}
