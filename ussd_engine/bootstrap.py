@@ -41,7 +41,7 @@ from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.sealing import KeyRing
-from ussd_engine.services import admission, profile, publishing
+from ussd_engine.services import admission, pin_reset, profile, publishing
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
@@ -63,6 +63,7 @@ from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
 from ussd_engine.services.pin_hashes import HashRoom
+from ussd_engine.services.pin_reset import PinResets
 from ussd_engine.services.pins import CHANGE, VERIFY, Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
@@ -200,7 +201,12 @@ async def running(
             workflows,
             notifications,
             frozenset(settings.approvals.automatic),
-            {**admission.kinds(keys, directory), **profile.kinds(), **overridden(live.announce)},
+            {
+                **admission.kinds(keys, directory),
+                **profile.kinds(),
+                **pin_reset.kinds(),
+                **overridden(live.announce),
+            },
             timedelta(days=settings.approvals.expire_days),
         )
         admissions = Admission(keys, directory, approvals)
@@ -281,8 +287,10 @@ async def running(
             callers=callers,
             approvals=approvals,
             translations=translations,
+            pin_resets=PinResets(database, keys, directory, approvals),
             recovery=recovery,
             deliveries=deliveries,
+            region=settings.phone.default_region,
             clock=clock,
             max_body_bytes=settings.api.max_body_bytes,
         )

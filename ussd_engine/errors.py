@@ -45,6 +45,7 @@
         ├── NothingToRollBack    nothing_to_roll_back    no earlier revision of the flows, or it is current
         ├── UnknownFlow          unknown_flow
         ├── TextRefused          text_refused
+        ├── PinNotFound          pin_not_found
         ├── ChangeNotFound       change_not_found
         ├── ChangeDecided        change_decided
         ├── ChangeStale          change_stale

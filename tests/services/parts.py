@@ -26,7 +26,7 @@ from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.sealing import KeyRing
-from ussd_engine.services import admission, profile
+from ussd_engine.services import admission, pin_reset, profile
 from ussd_engine.services.accounts import Accounts, OpenAccountRequest
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.admission import Admission
@@ -39,6 +39,7 @@ from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
 from ussd_engine.services.pin_hashes import HashRoom
+from ussd_engine.services.pin_reset import PinResets
 from ussd_engine.services.pins import Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import Profiles
@@ -211,6 +212,7 @@ class Built:
     profiles: Profiles
     pins: Pins
     first_pins: FirstPins
+    pin_resets: PinResets
     recovery: Recovery
     directory: Directory
 
@@ -329,7 +331,7 @@ def build(
         workflows,
         notifications,
         automatic,
-        {**admission.kinds(KEYS, directory), **profile.kinds()},
+        {**admission.kinds(KEYS, directory), **profile.kinds(), **pin_reset.kinds()},
         expires_after,
     )
     admissions = Admission(KEYS, directory, approvals)
@@ -354,6 +356,7 @@ def build(
         profiles=Profiles(database, KEYS, clock, directory, policy, workflows, approvals),
         pins=Pins(limit, hashes, workflows, policy, directory, database, KEYS, clock),
         first_pins=FirstPins(gate, operations, hashes, policy, directory, database, KEYS, clock),
+        pin_resets=PinResets(database, KEYS, directory, approvals),
         recovery=Recovery(database, KEYS, clock, workflows),
         directory=directory,
     )

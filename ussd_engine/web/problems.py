@@ -40,6 +40,7 @@ from ussd_engine.services.approvals import (
     ChangeStale,
     SelfApproval,
 )
+from ussd_engine.services.pin_reset import PinNotFound
 from ussd_engine.services.recovery import OperationFinished, OperationNotFound
 from ussd_engine.web.answers import answer, request_id
 
@@ -115,6 +116,7 @@ _STAFF: Mapping[type[UssdError], int] = {
     ChangeExpired: 409,
     ChangeConflict: 409,
     SelfApproval: 403,
+    PinNotFound: 404,
     OperationNotFound: 404,
     OperationFinished: 409,
 }
