@@ -90,7 +90,7 @@ async def test_reset_opens_no_gate(parts: Parts) -> None:
     assert await tried(parts, phone, OTHER, "door") == Verdict("locked")
     await approved(parts, await asked(parts, phone))
     for n in range(3):
-        await parts.choose_pin(f"{phone}-wrong-{n}", phone, OTHER, ANOTHER_DAY)
+        await parts.choose_pin(f"{phone}-date-{n}", phone, OTHER, ANOTHER_DAY)
     assert await parts.choose_pin(f"{phone}-right", phone, OTHER) == "identity_not_verified"
 
 
