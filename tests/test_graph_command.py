@@ -16,6 +16,7 @@ def test_the_flows_of_the_folder_are_drawn() -> None:
     subgraphs = [line.split('"')[1] for line in run.stdout.splitlines() if line.startswith("  subgraph")]
     assert subgraphs == [
         "onboarding<br/>#42;384#42;100#35;",
+        "change_pin",
         "home",
         "new_pin",
         "open_account",

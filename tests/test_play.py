@@ -68,18 +68,18 @@ def test_accounts_are_behind_a_pin(tmp_path: Path) -> None:
     """It is chosen where it is first asked for; a wrong one is told how often it may be tried, and is not shown."""
     dial = "/dial *384*100#"
     opening = ["1", "Jane", "Sample", "01011990", "1", dial]
-    choosing = ["3", "8362", "8362", "9158", "9158", "9158", dial]
+    choosing = ["3", "8362", "01011990", "8362", "9158", "9158", "9158", dial]
     asking = ["3", "8362", "9158", "1"]
 
     parts = play(tmp_path, "\n".join([*opening, *choosing, *asking]))
     pages = [page(part) for part in parts[len(opening) + 1 :]]
 
     assert pages[1].startswith("You have no PIN yet.")
-    assert pages[3].startswith("The two were not the same.")
-    assert re.match(r"Your accounts\n1\. \*{9}\d{4}\n", pages[5])
-    assert pages[8].startswith("That is not your PIN. Tries left: 2\n")
-    assert pages[9] == pages[5]
-    assert re.match(r"Account 1\d{12}\n", pages[10])
+    assert pages[4].startswith("The two were not the same.")
+    assert re.match(r"Your accounts\n1\. \*{9}\d{4}\n", pages[6])
+    assert pages[9].startswith("That is not your PIN. Tries left: 2\n")
+    assert pages[10] == pages[6]
+    assert re.match(r"Account 1\d{12}\n", pages[11])
 
 
 def test_a_call_can_drop_repeat_and_begin_anew_with_answers_behind_the_code(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.sealing import KeyRing
-from ussd_engine.services import admission, profile, publishing
+from ussd_engine.services import admission, pin_reset, profile, publishing
 from ussd_engine.services.accounts import Accounts
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.actions import Actions
@@ -49,9 +49,11 @@ from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import WORKFLOW as DECISION
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
+from ussd_engine.services.birth_date_gate import BirthDateGate
 from ussd_engine.services.callbacks import Callbacks, Network, Programs
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
+from ussd_engine.services.first_pin import SET, FirstPins
 from ussd_engine.services.idempotency import IdempotencyKeys
 from ussd_engine.services.live import LOOK_EVERY_S, Live, announce
 from ussd_engine.services.maintenance import maintained
@@ -60,7 +62,9 @@ from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
-from ussd_engine.services.pins import SET, VERIFY, Pins
+from ussd_engine.services.pin_hashes import HashRoom
+from ussd_engine.services.pin_reset import PinResets
+from ussd_engine.services.pins import CHANGE, VERIFY, Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
 from ussd_engine.services.publishing import ACTOR, Checked, Folder
@@ -76,7 +80,6 @@ from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
 from ussd_engine.web.feed import Feed
-from ussd_engine.web.health import Check
 from ussd_engine.web.security import load_or_create_api_key
 from ussd_engine.web.sms_reports import reports_route
 from ussd_engine.web.staff_api import StaffApi
@@ -198,23 +201,25 @@ async def running(
             workflows,
             notifications,
             frozenset(settings.approvals.automatic),
-            {**admission.kinds(keys, directory), **profile.kinds(), **overridden(live.announce)},
+            {
+                **admission.kinds(keys, directory),
+                **profile.kinds(),
+                **pin_reset.kinds(),
+                **overridden(live.announce),
+            },
             timedelta(days=settings.approvals.expire_days),
         )
         admissions = Admission(keys, directory, approvals)
-        subscriptions = Subscriptions(
+        gate = BirthDateGate(
             database,
             keys,
             clock,
             bank,
-            directory,
-            policy,
             _limit(settings),
             await _number_gate(settings, clock, stack),
             workflows,
-            operations,
-            admissions,
         )
+        subscriptions = Subscriptions(database, keys, bank, directory, policy, gate, operations, admissions)
         accounts = Accounts(
             database,
             directory,
@@ -225,7 +230,8 @@ async def running(
             admissions,
         )
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
-        pins = Pins(database, keys, clock, directory, policy, _limit(settings), workflows)
+        pins = Pins(_limit(settings), HashRoom(), workflows, policy, directory, database, keys, clock)
+        first_pins = FirstPins(gate, operations, pins.hashes, policy, directory, database, keys, clock)
         recovery = Recovery(database, keys, clock, workflows)
         workers = Workers(database, clock, workflows, settings.workflows.executor_id)
         await workers.beat()
@@ -237,7 +243,8 @@ async def running(
                 LANGUAGE: profiles.workflow,
                 DECISION: approvals.workflow,
                 VERIFY: pins.verify_workflow,
-                SET: pins.set_workflow,
+                CHANGE: pins.change_workflow,
+                SET: first_pins.workflow,
                 MESSAGE: notifications.workflow,
             }
         )
@@ -257,7 +264,7 @@ async def running(
         # apart, so that no work that is taken over holds up a sign of life
         await stack.enter_async_context(maintained({"sign_of_life": workers.beat}, BEAT_S))
         await stack.enter_async_context(maintained({"workers": workers.look_after}, BEAT_S))
-        actions = Actions(subscriptions, accounts, profiles, pins, workflows)
+        actions = Actions(subscriptions, accounts, profiles, pins, first_pins, workflows)
         callbacks = Callbacks(
             programs=between.programs(live) if between else live,
             store=store,
@@ -280,8 +287,10 @@ async def running(
             callers=callers,
             approvals=approvals,
             translations=translations,
+            pin_resets=PinResets(database, keys, directory, approvals),
             recovery=recovery,
             deliveries=deliveries,
+            region=settings.phone.default_region,
             clock=clock,
             max_body_bytes=settings.api.max_body_bytes,
         )
@@ -296,15 +305,13 @@ async def running(
             idempotency=IdempotencyKeys(database, keys, clock),
             translations=translations,
         )
-        checks: dict[str, Check] = {"sessions": store.ping, "database": lambda: _ping(database)}
-        feed = Feed(events, callers, listeners=settings.feed.listeners)
         app = build_app(
             api=api,
             staff=staff,
             gateways=gateways,
             callbacks=callbacks,
-            events=feed,
-            checks=checks,
+            events=Feed(events, callers, listeners=settings.feed.listeners),
+            checks={"sessions": store.ping, "database": lambda: _ping(database)},
             sms_reports=_sms_reports(settings, deliveries),
         )
         yield Engine(

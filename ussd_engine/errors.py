@@ -18,6 +18,7 @@
     ├── StoreUnavailable         store_unavailable       the session store does not answer
     ├── TurnTooLong              turn_too_long           a turn takes more steps than one may
     ├── DatabaseUnavailable      database_unavailable    the platform's database does not answer
+    ├── Busy                     busy                    other work stands in the way; nothing was changed
     ├── BankUnavailable          cbs_unavailable         the bank did not answer; nothing was changed there
     ├── NumberChecksUnavailable  number_checks_unavailable  the mobile operator gave no clear answer on a number
     ├── SmsUnavailable           sms_unavailable         the sender did not accept; trying again may help
@@ -36,6 +37,7 @@
         ├── AlreadySubscribed    already_subscribed
         ├── CustomerExists       customer_exists
         ├── AccountRejected      rejected
+        ├── PinExists            pin_exists
         ├── NotAllowed           not_allowed
         ├── IdempotencyKeyReused idempotency_key_reused
         ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
@@ -43,6 +45,7 @@
         ├── NothingToRollBack    nothing_to_roll_back    no earlier revision of the flows, or it is current
         ├── UnknownFlow          unknown_flow
         ├── TextRefused          text_refused
+        ├── PinNotFound          pin_not_found
         ├── ChangeNotFound       change_not_found
         ├── ChangeDecided        change_decided
         ├── ChangeStale          change_stale
@@ -104,6 +107,12 @@ class StoreUnavailable(UssdError):
 
 class DatabaseUnavailable(UssdError):
     code = "database_unavailable"
+
+
+class Busy(UssdError):
+    """Other work stands in the way, and did not end in time; nothing was changed."""
+
+    code = "busy"
 
 
 class BankUnavailable(UssdError):
@@ -172,6 +181,10 @@ class CustomerExists(Refusal):
 
 class AccountRejected(Refusal):
     code = "rejected"
+
+
+class PinExists(Refusal):
+    code = "pin_exists"
 
 
 class IdempotencyKeyReused(Refusal):

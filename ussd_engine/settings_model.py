@@ -259,6 +259,7 @@ Action = Literal[
     "subscription.register",
     "account.open",
     "pin.verify",
+    "pin.change",
     "pin.set",
 ]
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from tests.services.parts import BORN, opening
 from ussd_engine.errors import AccountRejected, IdentityNotVerified
+from ussd_engine.platform.gate import Verdict
 from ussd_engine.ports import Callback
 from ussd_engine.services.accounts import AccountOpened
 from ussd_engine.services.approvals import ChangeDecided
+from ussd_engine.services.first_pin import FirstPin
 from ussd_engine.services.subscription import Registered, RegisterSubscription
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 NEW, CUSTOMER = "+254711000070", "+254700000001"
 LOST_ANSWER, NEEDS_APPROVAL, REJECTED = "+254700000005", "+254700000006", "+254700000007"
+PIN, OTHER_PIN = "835917", "270846"
 WAIT_S = 30.0
 CODE = "*384*100#"
 KEYS_PRESSED: Mapping[str, str] = {
@@ -81,6 +84,19 @@ async def registers(world: World, *, born: date) -> str:
     return "approved"
 
 
+async def chooses_a_pin(world: World, *, born: date) -> str:
+    """Who was registered chooses a PIN, and changes it at once; a callback that got no answer is repeated."""
+    await registers(world, born=BORN)
+    first = FirstPin(CUSTOMER, born, PIN)
+    try:
+        pending = await world.first_pins.choose("pin-1", first, wait_s=WAIT_S)
+    except IdentityNotVerified:
+        return "not verified"
+    assert pending is None
+    changed = await world.pins.change("pin-2", CUSTOMER, PIN, OTHER_PIN, wait_s=WAIT_S)
+    return "changed" if changed == Verdict("verified") else f"not changed: {changed}"
+
+
 async def presses_again(world: World) -> str:
     """A session: a callback that got no answer is repeated by the gateway."""
     return await _walk(world, NEW, "session-1", world.place.folder / "transcript")
@@ -126,6 +142,23 @@ SCENARIOS = (
         first="not verified",
         last="not verified",
         messages=(),
+        wrong_answers=1,
+    ),
+    Scenario(
+        "first PIN, and another one",
+        partial(chooses_a_pin, born=BORN),
+        first="changed",
+        last="changed",
+        messages=("subscription_active",),
+        active=1,
+    ),
+    Scenario(
+        "first PIN, wrong date of birth",
+        partial(chooses_a_pin, born=date(1990, 1, 16)),
+        first="not verified",
+        last="not verified",
+        messages=("subscription_active",),
+        active=1,
         wrong_answers=1,
     ),
     Scenario(

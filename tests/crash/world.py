@@ -202,7 +202,9 @@ async def running(place: Place, boundaries: Boundaries) -> AsyncIterator[World]:
         retry=RETRY,
         urls=place.urls,
     )
-    actions = Actions(built.subscriptions, built.accounts, built.profiles, built.pins, built.workflows)
+    actions = Actions(
+        built.subscriptions, built.accounts, built.profiles, built.pins, built.first_pins, built.workflows
+    )
     callbacks = Callbacks(
         programs=SettledProgram(PROGRAM),
         store=watched["sessions"],

@@ -28,7 +28,15 @@ def test_shipped_flows_are_clean() -> None:
     """The flows that come with the engine have no finding, not even a warning."""
     library = load(SHIPPED, SPECS)
     assert library.warnings == ()
-    assert set(library.flows) == {"onboarding", "home", "open_account", "register", "pin", "new_pin"}
+    assert set(library.flows) == {
+        "onboarding",
+        "home",
+        "open_account",
+        "register",
+        "pin",
+        "new_pin",
+        "change_pin",
+    }
 
 
 def test_typo_in_a_goto_of_the_shipped_flow(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from adapters.cbs.sandbox import SandboxBank
 from adapters.events.memory import MemoryEvents
 from adapters.sms.console import ConsoleSms
 from tests.database_fixtures import Urls, sqlite_in
-from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable
+from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable, UssdError
 from ussd_engine.flow.sms_templates import parse_templates
 from ussd_engine.flow.source import read
 from ussd_engine.platform.customers import Directory
@@ -26,16 +26,20 @@ from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.sealing import KeyRing
-from ussd_engine.services import admission, profile
+from ussd_engine.services import admission, pin_reset, profile
 from ussd_engine.services.accounts import Accounts, OpenAccountRequest
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.admission import Admission
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
+from ussd_engine.services.birth_date_gate import BirthDateGate
+from ussd_engine.services.first_pin import FirstPin, FirstPins
 from ussd_engine.services.notifications import Notifications
 from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
+from ussd_engine.services.pin_hashes import HashRoom
+from ussd_engine.services.pin_reset import PinResets
 from ussd_engine.services.pins import Pins
 from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import Profiles
@@ -72,6 +76,8 @@ PERSIST = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s
 POLICY = Policy(frozenset(SPECS), kyc_tier=1, openings_per_day=None)
 LIMIT = Limit(attempts=3, lockout_s=60)
 BORN = date(1990, 1, 15)
+OPENED_BORN = date(1991, 2, 3)
+"""Of the customers that `opening` makes."""
 
 
 class WallClock:
@@ -205,6 +211,8 @@ class Built:
     accounts: Accounts
     profiles: Profiles
     pins: Pins
+    first_pins: FirstPins
+    pin_resets: PinResets
     recovery: Recovery
     directory: Directory
 
@@ -227,6 +235,16 @@ class Parts(Built):
     ) -> Any:
         request = RegisterSubscription(phone, born, language, "api", "api")
         return await self.subscriptions.register(workflow_id, request, wait_s=wait_s)
+
+    async def choose_pin(
+        self, workflow_id: str, phone: str, pin: str, born: date = OPENED_BORN, *, wait_s: float = 5.0
+    ) -> str:
+        """`set`, `pending`, or the code of why not."""
+        try:
+            pending = await self.first_pins.choose(workflow_id, FirstPin(phone, born, pin), wait_s=wait_s)
+        except UssdError as error:
+            return error.code
+        return "pending" if pending else "set"
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
         return await self.database.read(lambda connection: list(connection.execute(text(sql), values).all()))
@@ -261,7 +279,7 @@ def opening(phone: str, **changes: Any) -> OpenAccountRequest:
     fields: dict[str, Any] = {
         "first_name": "Ann",
         "last_name": "Sample",
-        "date_of_birth": date(1991, 2, 3),
+        "date_of_birth": OPENED_BORN,
         "language": "en",
         "national_id": f"ID{phone}",
         "gender": None,
@@ -313,10 +331,11 @@ def build(
         workflows,
         notifications,
         automatic,
-        {**admission.kinds(KEYS, directory), **profile.kinds()},
+        {**admission.kinds(KEYS, directory), **profile.kinds(), **pin_reset.kinds()},
         expires_after,
     )
     admissions = Admission(KEYS, directory, approvals)
+    gate, hashes = BirthDateGate(database, KEYS, clock, bank, limit, numbers, workflows), HashRoom()
     return Built(
         urls=urls,
         database=database,
@@ -324,19 +343,7 @@ def build(
         notifications=notifications,
         operations=operations,
         approvals=approvals,
-        subscriptions=Subscriptions(
-            database,
-            KEYS,
-            clock,
-            bank,
-            directory,
-            policy,
-            limit,
-            numbers,
-            workflows,
-            operations,
-            admissions,
-        ),
+        subscriptions=Subscriptions(database, KEYS, bank, directory, policy, gate, operations, admissions),
         accounts=Accounts(
             database,
             directory,
@@ -347,7 +354,9 @@ def build(
             admissions,
         ),
         profiles=Profiles(database, KEYS, clock, directory, policy, workflows, approvals),
-        pins=Pins(database, KEYS, clock, directory, policy, limit, workflows),
+        pins=Pins(limit, hashes, workflows, policy, directory, database, KEYS, clock),
+        first_pins=FirstPins(gate, operations, hashes, policy, directory, database, KEYS, clock),
+        pin_resets=PinResets(database, KEYS, directory, approvals),
         recovery=Recovery(database, KEYS, clock, workflows),
         directory=directory,
     )
@@ -372,7 +381,8 @@ async def launch(built: Built, further: Mapping[str, Body] = MappingProxyType({}
             "subscription.language": built.profiles.workflow,
             "change.tell": built.approvals.workflow,
             "pin.verify": built.pins.verify_workflow,
-            "pin.set": built.pins.set_workflow,
+            "pin.change": built.pins.change_workflow,
+            "pin.set": built.first_pins.workflow,
             "sms.deliver": built.notifications.workflow,
         }
     )

@@ -28,7 +28,9 @@ def invocation(phone: str) -> Invocation:
 
 async def test_a_number_in_two_spellings_is_one_customer(parts: Parts) -> None:
     """A gateway that sends the zero of the national form along opens no second account."""
-    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
+    actions = Actions(
+        parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.first_pins, parts.workflows
+    )
     odd, usual = "+2540711888099", "+254711888099"
     assert (await actions.run("account.open", invocation(odd))).outcome == "opened"
     for spelling in (usual, odd):
@@ -41,7 +43,9 @@ async def test_a_number_in_two_spellings_is_one_customer(parts: Parts) -> None:
 @pytest.mark.parametrize("phone", ["0711888099", "+2547", "+999123456789", "+25471188809912"])
 async def test_what_is_no_number_runs_no_action(parts: Parts, phone: str) -> None:
     """The turn ends politely, and nothing is asked or begun."""
-    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
+    actions = Actions(
+        parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.first_pins, parts.workflows
+    )
     with pytest.raises(IllegalMove):
         await actions.run("account.open", invocation(phone))
 

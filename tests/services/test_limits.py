@@ -111,8 +111,12 @@ async def acted(parts: Parts, action: str, phone: str) -> str:
         "birth_date": BIRTH_DATE,
         "language": "en",
         "pin": "8362",
+        "old_pin": "8362",
+        "new_pin": "9274",
     }
-    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
+    actions = Actions(
+        parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.first_pins, parts.workflows
+    )
     done = await actions.run(action, Invocation(f"turn:{action}:{phone}", inputs, 5.0))
     return done.outcome
 

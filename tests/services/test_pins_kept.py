@@ -14,7 +14,7 @@ from ussd_engine.platform import pins
 if TYPE_CHECKING:
     from pathlib import Path
 
-PHONE, PIN, WRONG = "+254711000309", "835917", "940281"
+PHONE, PIN, WRONG, OTHER = "+254711000309", "835917", "940281", "270846"
 
 
 def opened(workflows: Path) -> list[bytes]:
@@ -30,15 +30,17 @@ async def test_pin_stands_nowhere(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with running(tmp_path) as parts:
             await parts.open("open", PHONE)
-            await parts.pins.set("set", PHONE, PIN, wait_s=5)
+            assert await parts.choose_pin("set", PHONE, PIN) == "set"
             for name, pin in (("right", PIN), ("wrong", WRONG)):
                 await parts.pins.verify(name, PHONE, pin, wait_s=5)
+            await parts.pins.change("change", PHONE, PIN, OTHER, wait_s=5)
             (row,) = await parts.rows("SELECT user_id, hash_sealed FROM pins")
-            stored = await parts.database.read(lambda c: pins.hash_of(c, KEYS, row.user_id))
+            kept = await parts.database.read(lambda c: pins.find(c, KEYS, row.user_id))
             given = opened(tmp_path / "workflows.db")
     files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert [one for one in given if b"right" in one]
-    said = [files, repr(logs).encode(), *given, str(stored).encode()]
-    assert not [text for text in said for pin in (PIN, WRONG) if pin.encode() in text]
-    assert str(stored).startswith("scrypt.")
-    assert stored not in row.hash_sealed
+    assert kept is not None
+    said = [files, repr(logs).encode(), *given, kept.hash.encode()]
+    assert not [text for text in said for pin in (PIN, WRONG, OTHER) if pin.encode() in text]
+    assert kept.hash.startswith("scrypt.")
+    assert kept.hash not in row.hash_sealed

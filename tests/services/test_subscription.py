@@ -11,8 +11,9 @@ import pytest
 from tests.services.parts import BORN, Script
 from ussd_engine.errors import AlreadySubscribed, BankUnavailable, CustomerNotFound, IdentityNotVerified
 from ussd_engine.ports import Found, Holder, NotFound
+from ussd_engine.services.birth_date_gate import same_date_of_birth
 from ussd_engine.services.operations import OperationPending
-from ussd_engine.services.subscription import Registered, same_date_of_birth
+from ussd_engine.services.subscription import Registered
 
 if TYPE_CHECKING:
     from tests.services.parts import Parts

@@ -151,8 +151,10 @@ async def front() -> AsyncIterator[Front]:
         callers=cast("Any", front.callers),
         approvals=cast("Any", None),  # the routes of staff are tested with the real services
         translations=cast("Any", None),
+        pin_resets=cast("Any", None),
         recovery=cast("Any", None),
         deliveries=cast("Any", None),
+        region="KE",
         clock=FixedClock(),
         max_body_bytes=65536,
     )

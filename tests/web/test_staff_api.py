@@ -25,11 +25,12 @@ from ussd_engine.flow.loader import load
 from ussd_engine.platform import staff
 from ussd_engine.platform.staff import Act
 from ussd_engine.ports import NotFound, Opened, Unknown
-from ussd_engine.services import admission, profile
+from ussd_engine.services import admission, pin_reset, profile
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
+from ussd_engine.services.pin_reset import PinResets
 from ussd_engine.services.translations import kinds as overridden
 from ussd_engine.web.feed import PATH as FEED
 from ussd_engine.web.openapi import route, staff_document
@@ -114,6 +115,7 @@ async def desk(
             {
                 **admission.kinds(KEYS, parts.directory),
                 **profile.kinds(),
+                **pin_reset.kinds(),
                 **overridden(texts._live.announce),
             },
             timedelta(days=30),
@@ -122,8 +124,10 @@ async def desk(
             callers=Callers(parts.database, WallClock(), "sample-key-for-tests-only"),
             approvals=approvals,
             translations=texts,
+            pin_resets=PinResets(parts.database, KEYS, parts.directory, approvals),
             recovery=parts.recovery,
             deliveries=Deliveries(parts.database, KEYS, WallClock(), parts.notifications.tell_failures),
+            region="KE",
             clock=WallClock(),
             max_body_bytes=65536,
         )
@@ -166,7 +170,7 @@ async def test_the_document_is_public_and_names_every_route(desk: Desk) -> None:
         (method.upper(), PREFIX + path) for path, item in DOCUMENT["paths"].items() for method in item
     }
     assert len(list(schema.get_all_operations())) == len(described)
-    api = StaffApi(*[cast("Any", None)] * 7)
+    api = StaffApi(*[cast("Any", None)] * 9)
     assert described == {(method, path) for method, path, _ in api.routes()} | {("GET", FEED)}
 
 
@@ -209,6 +213,53 @@ async def test_a_checker_sees_which_identity_moves(desk: Desk) -> None:
         "customer_id": (owner, done.customer_id),
     }
     assert shown["hidden"] is False
+
+
+async def test_a_forgotten_pin_is_taken_away_by_two(desk: Desk) -> None:
+    """A maker asks by the phone number and says why; a checker sees whose it is, who asked and why."""
+    phone = "+254711000461"
+    await desk.call("carl", "POST", f"/approvals/{await desk.staged(phone)}/approve", {"version": 1})
+    assert await desk.parts.choose_pin("pin-461", phone, "835917") == "set"
+    body = {"phone_number": "0711 000 461", "reason": "came with the passport"}
+    asked = await desk.call("max", "POST", "/pins/reset", body)
+    assert asked.status == 202
+    assert problem(await desk.call("max", "POST", "/pins/reset", body)) == (409, "change_conflict")
+    id_ = asked.json["change_id"]
+    shown = (await desk.call("carl", "GET", f"/approvals/{id_}")).json
+    assert (shown["kind"], shown["maker"], shown["maker_reason"]) == (
+        "pin.reset",
+        "operator:max",
+        body["reason"],
+    )
+    fields = {one["field"]: (one["before"], one["after"]) for one in shown["difference"]}
+    assert fields["phone_number"] == ("+254*******61", "+254*******61")
+    assert fields["set_at"][1] is None
+    reply = await desk.call("carl", "POST", f"/approvals/{id_}/approve", {"version": 1})
+    assert (reply.status, reply.json["state"]) == (200, "approved")
+    assert await desk.parts.pins.verify("door-461", phone, "835917", wait_s=5) == "not_set"
+    assert problem(await desk.call("max", "POST", "/pins/reset", body)) == (404, "pin_not_found")
+
+
+@pytest.mark.parametrize(
+    ("who", "status", "code"),
+    [
+        ("", 401, "unauthorized"),
+        ("vera", 403, "forbidden"),
+        ("carl", 403, "forbidden"),
+        ("api", 403, "forbidden"),
+    ],
+)
+async def test_who_is_no_maker_asks_for_no_reset(desk: Desk, who: str, status: int, code: str) -> None:
+    """Neither who looks nor who decides nor a program."""
+    body = {"phone_number": "+254711000462", "reason": "x"}
+    assert problem(await desk.call(who, "POST", "/pins/reset", body)) == (status, code)
+
+
+async def test_a_reset_says_whose_pin_and_why(desk: Desk) -> None:
+    """Both are wanted, and the number is one."""
+    wrong = await desk.call("max", "POST", "/pins/reset", {"phone_number": "12"})
+    assert problem(wrong) == (422, "invalid_request")
+    assert {error["field"] for error in wrong.json["errors"]} == {"phone_number", "reason"}
 
 
 async def waiting(desk: Desk) -> str:

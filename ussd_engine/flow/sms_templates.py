@@ -27,6 +27,9 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "subscription_active": frozenset({"first_name"}),
     "subscription_rejected": frozenset({"first_name"}),
     "subscription_failed": frozenset(),
+    "pin_set": frozenset({"first_name"}),
+    "pin_not_set": frozenset(),
+    "pin_reset": frozenset({"first_name"}),
 }
 """Every event that sends an SMS, with what its text may name. A file must have a text for each."""
 

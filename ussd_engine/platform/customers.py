@@ -83,6 +83,15 @@ class KnownCustomer:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A customer whose user is active."""
+
+    customer_id: str
+    user_id: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Who has a phone number, whether staff have yet to decide on that, and whether an operation is under way."""
 
@@ -168,6 +177,13 @@ class Directory:
         wanted = _known(self._wanted()).add_columns(identities.c.type)
         rows = connection.execute(wanted, self._values(phone_number)).all()
         return self._first([tuple(row) for row in rows])
+
+    def subscriber(self, connection: Connection, phone_number: str) -> Subscriber | None:
+        """As `by_phone_number`; None as well for a customer whose user is not active."""
+        known = self.by_phone_number(connection, phone_number)
+        if known is None or known.user_status != "active" or not known.user_id or not known.language:
+            return None
+        return Subscriber(known.customer_id, known.user_id, known.language)
 
     def others(self, connection: Connection, phone_number: str, customer_id: str) -> list[Contested]:
         """What stands against this customer as the one with the number: identities of whom it finds now instead."""

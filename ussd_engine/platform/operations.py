@@ -1,4 +1,4 @@
-"""Operations: one registration or opening, from the first request to its result.
+"""Operations: one registration, opening or choice of a PIN, from the first request to its result.
 
 States: `open` -> `done` | `refused` | `failed`, or `open` -> `in_doubt` when the bank never told what became
 of it and staff must look. Open and in doubt are unfinished, and the database allows one unfinished operation per
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ussd_engine.sealing import KeyRing
 
-Kind = Literal["account.open", "subscription.register"]
+Kind = Literal["account.open", "subscription.register", "pin.set"]
 Channel = Literal["ussd", "api"]
 State = Literal["open", "in_doubt", "done", "refused", "failed"]
 

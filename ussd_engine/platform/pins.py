@@ -5,9 +5,10 @@ The last attempt is kept so that the piece of work that made it may run again af
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from ussd_engine.platform import gate
 from ussd_engine.platform.gate import Verdict
@@ -17,27 +18,53 @@ from ussd_engine.platform.tables import pins, sealed_at
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from ussd_engine.platform.gate import Limit
     from ussd_engine.sealing import KeyRing
 
 
-def hash_of(connection: Connection, keys: KeyRing, user_id: str) -> str | None:
-    """None for a user who has no PIN yet."""
-    sealed = connection.execute(select(pins.c.hash_sealed).where(pins.c.user_id == user_id)).scalar()
-    return keys.open(sealed, _context(user_id)).decode() if sealed else None
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A user's PIN. `set_by`, the work that has set it, tells it from all that the user had or will have."""
+
+    hash: str = field(repr=False)
+    set_by: str
+    set_at: datetime
+
+
+def find(connection: Connection, keys: KeyRing, user_id: str) -> Pin | None:
+    """None for a user who has no PIN."""
+    row = connection.execute(select(pins).where(pins.c.user_id == user_id)).first()
+    if row is None:
+        return None
+    return Pin(keys.open(row.hash_sealed, _context(user_id)).decode(), row.set_by, row.set_at)
 
 
 def keep(connection: Connection, keys: KeyRing, user_id: str, hash_: str, set_by: str, now: datetime) -> bool:
-    """A user's first PIN. True as well for whoever kept it before under the same `set_by`."""
-    sealed = keys.seal(hash_.encode(), _context(user_id))
-    row = {"user_id": user_id, "hash_sealed": sealed, "set_by": set_by, "set_at": now}
-    if insert_if_absent(connection, pins, **row):
-        return True
-    return bool(
-        connection.execute(select(pins.c.set_by).where(pins.c.user_id == user_id)).scalar_one() == set_by
+    """The PIN of a user who has none. False when there is one."""
+    return insert_if_absent(connection, pins, user_id=user_id, **_columns(keys, user_id, hash_, set_by, now))
+
+
+def replace(
+    connection: Connection,
+    keys: KeyRing,
+    user_id: str,
+    former: str,
+    hash_: str,
+    set_by: str,
+    now: datetime,
+) -> bool:
+    """Another PIN in the place of the one that `former` has set. False when that is not the user's any more."""
+    changed = connection.execute(
+        update(pins).where(_is(user_id, former)).values(_columns(keys, user_id, hash_, set_by, now))
     )
+    return changed.rowcount == 1
+
+
+def forget(connection: Connection, user_id: str, set_by: str) -> bool:
+    """Take the PIN away that `set_by` has set. False when it is not the user's any more."""
+    return connection.execute(delete(pins).where(_is(user_id, set_by))).rowcount == 1
 
 
 def attempt(
@@ -45,16 +72,19 @@ def attempt(
     keys: KeyRing,
     user_id: str,
     attempt_id: str,
+    compared: str,
     limit: Limit,
     now: datetime,
     *,
     right: bool,
-) -> Verdict:
-    """What an attempt comes to; counted once."""
+) -> Verdict | None:
+    """What an attempt comes to; counted once. None when the PIN that it was compared with, by its `set_by`, is gone."""
     mine = pins.c.user_id == user_id
-    row = connection.execute(select(pins).where(mine).with_for_update()).one()
-    if row.attempt_id == attempt_id:
+    row = connection.execute(select(pins).where(mine).with_for_update()).first()
+    if row is not None and row.attempt_id == attempt_id:
         return Verdict(row.attempt_outcome, row.attempts_left)
+    if row is None or row.set_by != compared:
+        return None
     verdict = gate.judge(connection, keys.digest("gate", "pin", user_id), limit, now, right=right)
     last = {
         "attempt_id": attempt_id,
@@ -63,6 +93,14 @@ def attempt(
     }
     connection.execute(update(pins).where(mine).values(**last))
     return verdict
+
+
+def _is(user_id: str, set_by: str) -> ColumnElement[bool]:
+    return (pins.c.user_id == user_id) & (pins.c.set_by == set_by)
+
+
+def _columns(keys: KeyRing, user_id: str, hash_: str, set_by: str, now: datetime) -> dict[str, object]:
+    return {"hash_sealed": keys.seal(hash_.encode(), _context(user_id)), "set_by": set_by, "set_at": now}
 
 
 def _context(user_id: str) -> str:

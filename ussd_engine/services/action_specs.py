@@ -106,11 +106,26 @@ SPECS: Mapping[str, ActionSpec] = {
             },
         ),
         ActionSpec(
+            name="pin.change",
+            effect=True,
+            inputs={**_PHONE, "old_pin": Input(secret=True), "new_pin": Input(secret=True)},
+            outcomes={
+                "changed": {},
+                "wrong": {"attempts_left": "int"},  # the old one, which counts as an attempt of pin.verify
+                "locked": {},
+                "not_set": {},
+                "pending": {},
+                "unavailable": {},
+                "not_allowed": {},
+            },
+        ),
+        ActionSpec(
             name="pin.set",
             effect=True,
-            inputs={**_PHONE, "pin": Input(secret=True)},
+            inputs={**_PHONE, "birth_date": Input(secret=True), "pin": Input(secret=True)},
             outcomes={
                 "set": {},
+                "not_verified": {},
                 "already_set": {},
                 "not_found": {},
                 "pending": {},

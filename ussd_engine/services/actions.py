@@ -17,18 +17,21 @@ from ussd_engine.errors import (
     AccountRejected,
     AlreadySubscribed,
     BankUnavailable,
+    Busy,
     CustomerExists,
     CustomerNotFound,
     DatabaseUnavailable,
     IdentityNotVerified,
     IllegalMove,
     NotAllowed,
+    PinExists,
 )
 from ussd_engine.phone import is_e164, normalise
 from ussd_engine.platform.gate import Verdict
 from ussd_engine.runtime.program import Value
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
+from ussd_engine.services.first_pin import FirstPin, FirstPins
 from ussd_engine.services.operations import OperationPending
 from ussd_engine.services.pins import Pins
 from ussd_engine.services.profile import Profiles
@@ -80,12 +83,14 @@ class Actions:
         accounts: Accounts,
         profiles: Profiles,
         pins: Pins,
+        first_pins: FirstPins,
         workflows: Workflows,
     ) -> None:
         self._subscriptions = subscriptions
         self._accounts = accounts
         self._profiles = profiles
         self._pins = pins
+        self._first_pins = first_pins
         self._workflows = workflows
         self._handlers: Mapping[str, Handler] = {
             "subscription.check": self._check,
@@ -94,6 +99,7 @@ class Actions:
             "subscription.register": self._register,
             "account.open": self._open,
             "pin.verify": self._verify_pin,
+            "pin.change": self._change_pin,
             "pin.set": self._set_pin,
         }
 
@@ -101,7 +107,7 @@ class Actions:
         """The result of a known action. A fault of the engine's own is raised, for the turn to end politely."""
         try:
             return await self._handlers[action](invocation)
-        except BankUnavailable:
+        except (BankUnavailable, Busy):
             return Result("unavailable")
         except NotAllowed:
             log.warning("action_not_allowed", action=action)
@@ -181,22 +187,50 @@ class Actions:
         return Result("pending")
 
     async def _verify_pin(self, invocation: Invocation) -> Result:
-        try:
-            found = await self._pins.verify(
+        return await _told(
+            self._pins.verify(
                 invocation.workflow_id, invocation.phone, invocation.text("pin"), wait_s=invocation.wait_s
             )
-        except DatabaseUnavailable:
-            return Result("unavailable")
-        if isinstance(found, Verdict):
-            left = {"attempts_left": found.attempts_left} if found.outcome == "wrong" else {}
-            return Result(found.outcome, left)
-        return Result(found or "pending")
+        )
+
+    async def _change_pin(self, invocation: Invocation) -> Result:
+        result = await _told(
+            self._pins.change(
+                invocation.workflow_id,
+                invocation.phone,
+                invocation.text("old_pin"),
+                invocation.text("new_pin"),
+                wait_s=invocation.wait_s,
+            )
+        )
+        return Result("changed") if result.outcome == "verified" else result
 
     async def _set_pin(self, invocation: Invocation) -> Result:
+        asked = FirstPin(
+            phone_number=invocation.phone,
+            date_of_birth=date.fromisoformat(invocation.text("birth_date")),
+            pin=invocation.text("pin"),
+        )
         try:
-            done = await self._pins.set(
-                invocation.workflow_id, invocation.phone, invocation.text("pin"), wait_s=invocation.wait_s
-            )
+            pending = await self._first_pins.choose(invocation.workflow_id, asked, wait_s=invocation.wait_s)
+        except IdentityNotVerified:
+            return Result("not_verified")
+        except CustomerNotFound:
+            return Result("not_found")
+        except PinExists:
+            return Result("already_set")
         except DatabaseUnavailable:
             return Result("unavailable")
-        return Result(done or "pending")
+        return Result("pending" if pending else "set")
+
+
+async def _told(attempt: Awaitable[Verdict | str | None]) -> Result:
+    """What an attempt at a PIN came to."""
+    try:
+        found = await attempt
+    except DatabaseUnavailable:
+        return Result("unavailable")
+    if isinstance(found, Verdict):
+        left = {"attempts_left": found.attempts_left} if found.outcome == "wrong" else {}
+        return Result(found.outcome, left)
+    return Result(found or "pending")

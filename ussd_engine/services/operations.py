@@ -1,4 +1,4 @@
-"""How a registration or an opening runs, whichever it is.
+"""How a registration, an opening or the choice of a PIN runs, whichever it is.
 
 `perform` is the caller's side: it waits as long as the caller can and then promises an SMS. `conduct` is the
 workflow's side: claim the operation, live through its story, record the ending in one transaction, then tell.
@@ -25,10 +25,12 @@ from ussd_engine.errors import (
     AccountRejected,
     AlreadySubscribed,
     BankUnavailable,
+    Busy,
     CustomerExists,
     CustomerNotFound,
     IdentityNotVerified,
     NotAllowed,
+    PinExists,
     UssdError,
 )
 from ussd_engine.logs import describe
@@ -56,14 +58,19 @@ REFUSALS: Mapping[str, tuple[type[UssdError], str]] = {
         "the customer is subscribed, or a registration waits for a decision",
     ),
     "customer_exists": (CustomerExists, "the bank has this customer already; register instead of opening"),
+    "pin_exists": (PinExists, "the subscriber has a PIN"),
     "rejected": (AccountRejected, "the bank refused to open the account"),
     "not_allowed": (NotAllowed, "as many accounts as may be opened in a day were opened today"),
     "cbs_unavailable": (BankUnavailable, "the bank does not answer; nothing was changed, try again later"),
+    "busy": (
+        Busy,
+        "another request for this phone number is worked on; nothing was changed, try again later",
+    ),
 }
 """How an ending other than success is raised to the caller. The words are the same for every reason."""
 
 TAKEN: Mapping[str, str] = {"account.open": "customer_exists", "subscription.register": "already_subscribed"}
-"""What a request hears when another one for its phone number has just succeeded."""
+"""What a request to become a customer hears when another such one for its phone number has just succeeded."""
 
 FAULT: Json = {"kind": "failed", "code": "work_failed"}
 IN_DOUBT: Json = {"kind": "in_doubt"}
@@ -148,6 +155,7 @@ class Operations:
 
         Another one may be under way for the number, and what becomes of that is only for who asked the same. Who did
         not is promised its SMS; and when it has just come to nothing, this request has its turn, under a further id.
+        Where one is about a PIN, the other says nothing of it: then this one waits for its turn.
         """
         deadline, asked = self._clock.monotonic() + wait_s, claim
         for number in count(1):
@@ -160,11 +168,17 @@ class Operations:
             if result["same"]:
                 left = 0.0 if result["reconciling"] else self._left(deadline)
                 return await self._answer(other, await self._workflows.result(other.workflow_id, wait_s=left))
-            told = await self._tell_pending(other)
-            if isinstance(told, OperationPending):
-                return told
-            if told["kind"] == "success":
-                return _raise({"code": TAKEN[claim.kind]})
+            if {claim.kind, result["other"]} <= TAKEN.keys():
+                told = await self._tell_pending(other)
+                if isinstance(told, OperationPending):
+                    return told
+                if told["kind"] == "success":
+                    return _raise({"code": TAKEN[claim.kind]})
+            else:
+                left = 0.0 if result["reconciling"] else self._left(deadline)
+                ended = await self._workflows.result(other.workflow_id, wait_s=left)
+                if ended is None or ended["kind"] == "pending":  # in doubt, which only staff can end
+                    return _raise({"code": "busy"})
             claim = asked.turn(number)
         raise AssertionError("the numbers never end")
 
@@ -200,6 +214,7 @@ class Operations:
             return {
                 "kind": "elsewhere",
                 "workflow_id": operation.workflow_id,
+                "other": operation.kind,
                 "same": hmac.compare_digest(operation.asked_digest, claim.digest(self._keys)),
                 "reconciling": operation.reconciling,
             }

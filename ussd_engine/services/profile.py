@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ussd_engine.platform import audit, changes, customers, subscribers
@@ -28,62 +29,51 @@ LANGUAGE = "subscription.language"
 """The action, its workflow and its kind of change."""
 
 
+@dataclass(frozen=True, slots=True)
 class Profiles:
     """For active users only: who is not subscribed has no record to see."""
 
-    def __init__(
-        self,
-        database: Database,
-        keys: KeyRing,
-        clock: Clock,
-        directory: Directory,
-        policy: Policy,
-        workflows: Workflows,
-        approvals: Approvals,
-    ) -> None:
-        self._database = database
-        self._keys = keys
-        self._clock = clock
-        self._directory = directory
-        self._policy = policy
-        self._workflows = workflows
-        self._approvals = approvals
+    database: Database
+    keys: KeyRing
+    clock: Clock
+    directory: Directory
+    policy: Policy
+    workflows: Workflows
+    approvals: Approvals
 
     async def get(self, phone_number: str) -> Subscriber | None:
         """Raises NotAllowed, DatabaseUnavailable."""
-        self._policy.require("subscription.profile")
+        self.policy.require("subscription.profile")
 
         def read(connection: Connection) -> Subscriber | None:
-            known = self._directory.by_phone_number(connection, phone_number)
-            if known is None or known.user_status != "active":
-                return None
-            return subscribers.get(connection, known.customer_id)
+            known = self.directory.subscriber(connection, phone_number)
+            return subscribers.get(connection, known.customer_id) if known else None
 
-        return await self._database.read(read)
+        return await self.database.read(read)
 
     async def set_language(
         self, workflow_id: str, phone_number: str, language: str, *, wait_s: float
     ) -> str | None:
         """`changed`, `staged` for staff to decide on, or `not_found`; None when not known within `wait_s`."""
-        self._policy.require(LANGUAGE)
+        self.policy.require(LANGUAGE)
         payload = {"workflow_id": workflow_id, "phone_number": phone_number, "language": language}
-        done = await self._workflows.run(LANGUAGE, workflow_id, payload, wait_s=wait_s)
+        done = await self.workflows.run(LANGUAGE, workflow_id, payload, wait_s=wait_s)
         return None if done is None else str(done["kind"])
 
     async def workflow(self, payload: Json) -> Json:
         """The durable body, registered under `LANGUAGE`."""
-        return await self._workflows.insist(
-            lambda: self._database.write(lambda connection: self._set_language(connection, payload))
+        return await self.workflows.insist(
+            lambda: self.database.write(lambda connection: self._set_language(connection, payload))
         )
 
     def _set_language(self, connection: Connection, payload: Json) -> Json:
-        now, wanted = self._clock.now(), payload["language"]
+        now, wanted = self.clock.now(), payload["language"]
         change_id = operation_id(payload["workflow_id"])
-        made = changes.find(connection, self._keys, change_id)  # by a run that died before it could tell
+        made = changes.find(connection, self.keys, change_id)  # by a run that died before it could tell
         if made is not None:
             return {"kind": "changed" if made.state == "approved" else "staged"}
-        known = self._directory.by_phone_number(connection, payload["phone_number"])
-        if known is None or known.user_id is None or known.user_status != "active":
+        known = self.directory.subscriber(connection, payload["phone_number"])
+        if known is None:
             return {"kind": "not_found"}
         if known.language == wanted:
             return {"kind": "changed"}
@@ -99,10 +89,10 @@ class Profiles:
             maker_reason=None,
             request_id=payload["workflow_id"],
         )
-        staged = self._approvals.stage(connection, asked, now)
+        staged = self.approvals.stage(connection, asked, now)
         if staged is None:
             return {"kind": "staged"}
-        audit.append(connection, self._keys, list(staged.audit), now)
+        audit.append(connection, self.keys, list(staged.audit), now)
         return {"kind": "changed" if staged.approved else "staged"}
 
 

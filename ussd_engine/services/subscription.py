@@ -1,21 +1,16 @@
-"""Is this caller a subscriber, and how an existing customer of the bank becomes one.
-
-Before the date of birth is looked at, the attempt is counted, against the phone number and against the customer, and
-the number itself may be checked. Whatever stands against a registration then, the answer is the same.
-"""
+"""Is this caller a subscriber, and how an existing customer of the bank becomes one, by the date of birth."""
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from ussd_engine.platform import changes, customers, gate
+from ussd_engine.platform import changes, customers
 from ussd_engine.platform.customers import LIVE, KnownCustomer, Person
 from ussd_engine.platform.operations import Channel, Claim, Kind, Operation
 from ussd_engine.ports import Found, NotFound
-from ussd_engine.services.bank import details_cbs, search_cbs
+from ussd_engine.services.birth_date_gate import settle
 from ussd_engine.services.operations import FAULT, OperationPending, Procedure, Refused, Success
 
 if TYPE_CHECKING:
@@ -26,13 +21,13 @@ if TYPE_CHECKING:
 
     from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
-    from ussd_engine.ports import Clock, CoreBanking, Holder
+    from ussd_engine.ports import CoreBanking
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.admission import Admission
-    from ussd_engine.services.number_gate import NumberGate
+    from ussd_engine.services.birth_date_gate import BirthDateGate
     from ussd_engine.services.operations import Operations
     from ussd_engine.services.policies import Policy
-    from ussd_engine.services.workflows import Json, Workflows
+    from ussd_engine.services.workflows import Json
 
 ACTION: Kind = "subscription.register"
 SMS: Mapping[str, str] = {
@@ -40,8 +35,6 @@ SMS: Mapping[str, str] = {
     "refused": "subscription_failed",
     "failed": "subscription_failed",
 }
-NO_DATE = b"0000-00-00"
-"""Compared against when the bank holds no date of birth: it takes as long as a wrong one, and never matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +71,23 @@ class Registered:
 
 
 class Subscriptions:
-    """`limit` is the gate's; `numbers` asks about a phone number before the gate, None where nobody is asked."""
-
     def __init__(
         self,
         database: Database,
         keys: KeyRing,
-        clock: Clock,
         bank: CoreBanking,
         directory: Directory,
         policy: Policy,
-        limit: gate.Limit,
-        numbers: NumberGate | None,
-        workflows: Workflows,
+        gate: BirthDateGate,
         operations: Operations,
         admission: Admission,
     ) -> None:
         self._database = database
         self._keys = keys
-        self._clock = clock
         self._bank = bank
         self._directory = directory
         self._policy = policy
-        self._limit = limit
-        self._numbers = numbers
-        self._workflows = workflows
+        self._gate = gate
         self._operations = operations
         self._admission = admission
 
@@ -165,40 +150,20 @@ class Subscriptions:
         """The durable body, registered as `subscription.register`."""
         procedure = Procedure(
             claim=_claim(payload),
-            story=lambda operation: self._story(operation, payload["date_of_birth"]),
+            story=lambda operation: self._gate.verify(operation, payload["date_of_birth"], self._against),
             fault=FAULT,
             record=lambda connection, operation, ending, now: self._record(
                 connection, operation, ending, payload, now
             ),
-            settle=self._settle,
+            settle=settle,
             sms=SMS,
             language=payload["language"],
             values=_sms_values,
         )
         return await self._operations.conduct(procedure)
 
-    async def _story(self, operation: Operation, date_of_birth: str) -> Json:
-        phone = operation.phone_number
-        found = await search_cbs(self._bank, phone)
-        match found["kind"]:
-            case "unavailable":
-                return {"kind": "failed", "code": "cbs_unavailable"}
-            case "not_found":
-                return {"kind": "refused", "code": "customer_not_found"}
-        customer_ref = found["customer_ref"]
-        live = await self._workflows.insist(
-            lambda: self._database.read(lambda c: self._is_live(c, phone, customer_ref))
-        )
-        if live:
-            return {"kind": "refused", "code": "already_subscribed"}
-        subjects = self._subjects(phone, customer_ref)
-        reserved = await self._workflows.insist(
-            lambda: self._database.write(
-                lambda c: gate.reserve(c, operation.id, subjects, self._limit, self._clock.now())
-            )
-        )
-        ending = await self._verify(phone, customer_ref, date.fromisoformat(date_of_birth), reserved=reserved)
-        return {**ending, "subjects": subjects}
+    def _against(self, connection: Connection, phone_number: str, customer_ref: str) -> str | None:
+        return "already_subscribed" if self._is_live(connection, phone_number, customer_ref) else None
 
     def _is_live(self, connection: Connection, phone_number: str, customer_ref: str) -> bool:
         """Whether the bank's customer has a user here already, under this phone number.
@@ -210,38 +175,6 @@ class Subscriptions:
             return False
         by_phone = self._directory.by_phone_number(connection, phone_number)
         return by_phone is not None and by_phone.customer_id == by_ref.customer_id
-
-    async def _verify(self, phone_number: str, customer_ref: str, born: date, *, reserved: bool) -> Json:
-        """The gate: the holder's data leaves here only when the date of birth is right and the gate is open.
-
-        A locked gate asks and compares as well, so that its answer takes as long. `gate` is what becomes of the
-        attempt that was counted.
-        """
-        holder = await details_cbs(self._bank, customer_ref)
-        if holder is None:
-            return {"kind": "failed", "code": "cbs_unavailable", "gate": "released"}
-        if isinstance(holder, NotFound):
-            return {"kind": "refused", "code": "customer_not_found", "gate": "released"}
-        against = await self._numbers.refuses(phone_number, holder.since) if self._numbers else None
-        right = same_date_of_birth(holder.date_of_birth, born)
-        refused = {"kind": "refused", "code": "identity_not_verified"}
-        if not reserved:
-            return {**refused, "reason": "gate_locked"}
-        if against is not None:
-            return {**refused, "reason": against, "gate": "released"}
-        if not right:
-            return {**refused, "gate": "failed"}
-        return {"kind": "success", "holder": _holder_fields(holder), "gate": "passed"}
-
-    def _settle(self, connection: Connection, operation: Operation, ending: Json, now: datetime) -> None:
-        if "gate" in ending:
-            gate.settle(connection, operation.id, ending["subjects"], ending["gate"], now)
-
-    def _subjects(self, phone_number: str, customer_ref: str) -> list[str]:
-        return [
-            self._keys.digest("gate", "phone", phone_number),
-            self._keys.digest("gate", "customer", customer_ref),
-        ]
 
     def _record(
         self, connection: Connection, operation: Operation, ending: Json, payload: Json, now: datetime
@@ -261,12 +194,6 @@ class Subscriptions:
             "change_id": admitted.change_id,
         }
         return Success(result, "subscription_active" if admitted.active else None, admitted.audit)
-
-
-def same_date_of_birth(held: date | None, given: date) -> bool:
-    """In constant time, and never for a customer whose date of birth the bank does not have."""
-    at_bank = held.isoformat().encode() if held else NO_DATE
-    return hmac.compare_digest(at_bank, given.isoformat().encode()) and held is not None
 
 
 def _claim(payload: Json) -> Claim:
@@ -293,22 +220,6 @@ def _status(
         customer_id=known.customer_id,
         user_id=known.user_id,
     )
-
-
-def _holder_fields(holder: Holder) -> Json:
-    return {
-        "bank_ref": holder.customer_ref,
-        "first_name": holder.first_name,
-        "last_name": holder.last_name,
-        "date_of_birth": holder.date_of_birth.isoformat() if holder.date_of_birth else None,
-        "national_id": holder.national_id,
-        "gender": holder.gender,
-        "email": holder.email,
-        "account_numbers": list(holder.account_numbers),
-        "passport": holder.passport,
-        "customer_number": holder.customer_number,
-        "further_phones": list(holder.further_phones),
-    }
 
 
 def _person(fields: Json, phone_number: str) -> Person:

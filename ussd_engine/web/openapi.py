@@ -44,6 +44,7 @@ from ussd_engine.web.staff_models import (
     OperationsAnswer,
     OperationsQuery,
     OverrideRequest,
+    PinResetRequest,
     RejectRequest,
     RetryRequest,
     StagedAnswer,
@@ -89,8 +90,9 @@ _ANY_PROBLEM: Mapping[int, str] = {
     500: "`internal_error`",
 }
 _UNAVAILABLE = (
-    "`cbs_unavailable`: the core banking system does not answer; nothing was changed. `database_unavailable`,"
-    " `no_answer_in_time`: a part of this service does not answer"
+    "`cbs_unavailable`: the core banking system does not answer; nothing was changed. `busy`: another"
+    " request for this phone number is worked on. `database_unavailable`, `no_answer_in_time`: a part of this"
+    " service does not answer"
 )
 _FAILED = f"{_UNAVAILABLE}; the same Idempotency-Key may try again"
 _BAD_KEY = f"{_ANY_PROBLEM[400]}, or `invalid_idempotency_key`"
@@ -200,9 +202,21 @@ _STAFF_OPERATIONS = (
         request=OverrideRequest,
     ),
     Operation(
+        "/pins/reset",
+        "proposePinReset",
+        "Ask that a forgotten PIN is taken away, staged for approval; the subscriber then chooses another one.",
+        {202: StagedAnswer},
+        {
+            404: "`pin_not_found`: nobody with a PIN is subscribed by this phone number",
+            409: "`change_conflict`: a reset of this PIN waits already",
+            503: _AWAY,
+        },
+        request=PinResetRequest,
+    ),
+    Operation(
         "/operations",
         "listOperations",
-        "Registrations and openings by their state, among them those in doubt.",
+        "Registrations, openings and first PINs by their state, among them those in doubt.",
         {200: OperationsAnswer},
         {503: _AWAY},
         query=OperationsQuery,
@@ -210,7 +224,7 @@ _STAFF_OPERATIONS = (
     Operation(
         "/operations/{id}",
         "showOperation",
-        "One registration or opening.",
+        "One registration, opening or first PIN.",
         {200: OperationEntry},
         {404: _ID_PROBLEM.format(what="operation"), 503: _AWAY},
         query=NoQuery,

@@ -20,6 +20,7 @@ from ussd_engine.errors import (
     AlreadySubscribed,
     BadPosition,
     BankUnavailable,
+    Busy,
     CustomerExists,
     CustomerNotFound,
     DatabaseUnavailable,
@@ -39,6 +40,7 @@ from ussd_engine.services.approvals import (
     ChangeStale,
     SelfApproval,
 )
+from ussd_engine.services.pin_reset import PinNotFound
 from ussd_engine.services.recovery import OperationFinished, OperationNotFound
 from ussd_engine.web.answers import answer, request_id
 
@@ -102,6 +104,7 @@ _BUSINESS: Mapping[type[UssdError], tuple[int, str]] = {
         503,
         "The core banking system does not answer. Nothing was changed; try again later.",
     ),
+    Busy: (503, "Another request for this phone number is worked on. Nothing was changed; try again later."),
     DatabaseUnavailable: (503, "A part of this service does not answer; try again."),
     StoreUnavailable: (503, "A part of this service does not answer; try again."),
 }
@@ -113,6 +116,7 @@ _STAFF: Mapping[type[UssdError], int] = {
     ChangeExpired: 409,
     ChangeConflict: 409,
     SelfApproval: 403,
+    PinNotFound: 404,
     OperationNotFound: 404,
     OperationFinished: 409,
 }

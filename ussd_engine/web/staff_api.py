@@ -31,6 +31,7 @@ from ussd_engine.web.staff_models import (
     OperationsAnswer,
     OperationsQuery,
     OverrideRequest,
+    PinResetRequest,
     RejectRequest,
     RetryRequest,
     StagedAnswer,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ussd_engine.services.approvals import Approvals
     from ussd_engine.services.callers import Callers
     from ussd_engine.services.deliveries import Deliveries
+    from ussd_engine.services.pin_reset import PinResets
     from ussd_engine.services.recovery import Recovery
     from ussd_engine.services.translations import Translations
 
@@ -63,8 +65,10 @@ class StaffApi:
     callers: Callers
     approvals: Approvals
     translations: Translations
+    pin_resets: PinResets
     recovery: Recovery
     deliveries: Deliveries
+    region: str
     clock: Clock
     max_body_bytes: int
 
@@ -75,6 +79,7 @@ class StaffApi:
         yield "POST", f"{PREFIX}/approvals/{{id}}/approve", self.approve
         yield "POST", f"{PREFIX}/approvals/{{id}}/reject", self.reject
         yield "POST", f"{PREFIX}/translations/overrides", self.propose_text
+        yield "POST", f"{PREFIX}/pins/reset", self.propose_pin_reset
         yield "GET", f"{PREFIX}/operations", self.list_operations
         yield "GET", f"{PREFIX}/operations/{{id}}", self.show_operation
         yield "POST", f"{PREFIX}/operations/{{id}}/retry", self.retry
@@ -127,6 +132,14 @@ class StaffApi:
             raise Problem(422, "text_refused", detail, errors=errors) from None
         return _answer(request, StagedAnswer(change_id=staged.change_id), status=202)
 
+    async def propose_pin_reset(self, request: web.Request) -> web.Response:
+        principal = await self._admit(request, Scope.MAKE)
+        asked = await read(request, PinResetRequest, self._reading(), self.max_body_bytes)
+        staged = await self.pin_resets.propose(
+            asked.phone_number, maker=principal.name, reason=asked.reason, request_id=request_id(request)
+        )
+        return _answer(request, StagedAnswer(change_id=staged.change_id), status=202)
+
     async def list_operations(self, request: web.Request) -> web.Response:
         await self._admit(request, Scope.VIEW)
         query = read_query(request, OperationsQuery)
@@ -156,8 +169,8 @@ class StaffApi:
         return await admit(request, self.callers, scope)
 
     def _reading(self) -> Reading:
-        """No field of a staff route depends on a region or a language."""
-        return Reading("", (), self.clock.now().date())
+        """No field of a staff route depends on a language."""
+        return Reading(self.region, (), self.clock.now().date())
 
 
 def _id(request: web.Request) -> str:
@@ -172,7 +185,10 @@ def _shown(change: StagedChange, principal: Principal) -> ChangeAnswer:
     entry = ChangeEntry.model_validate(change)
     trusted = bool({Scope.MAKE, Scope.CHECK} & principal.scopes)
     fields = list(difference(change.before, change.after))
-    if change.entity == "identities":  # which one it is does not change, and is what a checker has to know
+    if change.entity in {
+        "identities",
+        "pins",
+    }:  # whose it is does not change, and is what a checker has to know
         fields = [
             FieldChange(field=name, before=change.before.get(name), after=value)
             for name, value in change.after.items()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ussd_engine.services.deliveries import Standing
-from ussd_engine.web.api_models import Request
+from ussd_engine.web.api_models import PhoneNumber, Request
 
 PAGE = 50
 MOST = 200
@@ -87,6 +87,18 @@ class OverrideRequest(Request):
         "key": "onboarding.welcome.menu",
         "language": "en",
         "text": "Hello",
+    }
+
+
+class PinResetRequest(Request):
+    """Whose PIN is forgotten; the reason, such as how the subscriber was recognised, is for who decides."""
+
+    phone_number: PhoneNumber
+    reason: Reason
+
+    example: ClassVar[dict[str, object]] = {
+        "phone_number": "+254700000001",
+        "reason": "came to the branch with the passport",
     }
 
 
