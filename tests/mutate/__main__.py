@@ -1,13 +1,12 @@
-"""`make mutate-flows`: prints what found the mutants, by kind, and each that lives; fails if one does without a reason."""
+"""`make mutate-flows`: prints what tells the mutants, by kind, and fails if one lives without a reason."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -49,8 +48,8 @@ def reasons(file: Path) -> dict[str, str]:
     return {name: entry["because"] for entry in entries for name in entry["mutants"]}
 
 
-def tried(folder: Path, every: int = 1) -> Iterator[Tried]:
-    work = all_mutants(folder)[::every]
+def tried(folder: Path) -> Iterator[Tried]:
+    work = all_mutants(folder)
     with (
         tempfile.TemporaryDirectory(prefix="ussd-mutate-") as scratch,
         get_context("fork").Pool(PROCESSES, _begin, (folder, Path(scratch))) as pool,
@@ -70,18 +69,14 @@ def _try(work: tuple[str, Mutant]) -> Tried:
     return Tried(*work, _trials[0].fate(*work))
 
 
-def wrong(found: Iterable[Tried], harmless: dict[str, str]) -> list[str]:
-    """Each mutant that lives without a reason, and each reason that nothing needs."""
-    living = {one.mutant.name: one for one in found if one.fate.by == "nothing"}
-    lines = [
-        f"flows/{one.file}:{one.mutant.line}: nothing tells it: {name}"
-        for name, one in living.items()
-        if name not in harmless
-    ]
-    return lines + [
-        f"{HARMLESS.name}: this does not live, take it out: {name}"
-        for name in harmless.keys() - living.keys()
-    ]
+def place(one: Tried) -> str:
+    return f"flows/{one.file}:{one.mutant.line}: nothing tells it: {one.mutant.name}"
+
+
+def rotten(found: Iterable[Tried], harmless: Mapping[str, str]) -> list[str]:
+    """Each reason that nothing needs: what it speaks of is told after all, or is no mutant any more."""
+    living = {one.mutant.name for one in found if one.fate.by == "nothing"}
+    return [f"{HARMLESS.name}: does not live, take it out: {name}" for name in harmless if name not in living]
 
 
 def summary(found: list[Tried]) -> Table:
@@ -109,23 +104,22 @@ def _row(kind: str, fates: list[Fate], *, codes: bool = True) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--found", action="store_true", help="print what told each of those that a walk told")
-    told = parser.parse_args().found
     begun = time.monotonic()
     out = Console(highlight=False, soft_wrap=True)
-    found = list(tried(FLOWS))
-    for one in found if told else ():
-        if one.fate.by == "walks":
-            out.print(f"{one.mutant.name}: {one.fate.how[0]}", markup=False)
-    out.print(summary(found))
-    lines = wrong(found, reasons(HARMLESS))
-    for line in lines:
+    harmless = reasons(HARMLESS)
+    found: list[Tried] = []
+    wrong = 0
+    for one in tried(FLOWS):
+        found.append(one)
+        if one.fate.by == "nothing" and one.mutant.name not in harmless:
+            wrong += 1
+            out.print(place(one), markup=False)
+    for line in rotten(found, harmless):
+        wrong += 1
         out.print(line, markup=False)
-    out.print(
-        f"{len(found):,} mutants in {time.monotonic() - begun:.0f} s; {len(lines) or 'none'} without a reason"
-    )
-    return 1 if lines else 0
+    out.print(summary(found))
+    out.print(f"{len(found):,} mutants in {time.monotonic() - begun:.0f} s; {wrong or 'nothing'} to mend")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ class Document:
     parts: dict[Path, Part] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._take(Part((), yaml.compose(self.text, Loader=yaml.SafeLoader)))
+        top = yaml.compose(self.text, Loader=yaml.SafeLoader)
+        assert top is not None
+        self._take(Part((), top))
 
     def _take(self, part: Part) -> None:
         self.parts[part.path] = part

@@ -52,7 +52,9 @@ async def test_what_is_no_number_runs_no_action(parts: Parts, phone: str) -> Non
 
 async def test_a_profile_lists_every_account_and_the_oldest_is_first(parts: Parts) -> None:
     """Also for who has none: the list is there, and empty. Who is no subscriber has no profile."""
-    actions = Actions(parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.workflows)
+    actions = Actions(
+        parts.subscriptions, parts.accounts, parts.profiles, parts.pins, parts.first_pins, parts.workflows
+    )
     phone = "+254711888098"
     assert (await actions.run("subscription.profile", invocation(phone))).outcome == "not_found"
     assert (await actions.run("account.open", invocation(phone))).outcome == "opened"
