@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PATHS := ussd_engine adapters tests
 
-.PHONY: crash run test test-slow install lint type fmt cov bench docs
+.PHONY: crash mutate-flows run test test-slow install lint type fmt cov bench docs
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -37,6 +37,10 @@ cov: $(INSTALLED)
 # makes of it.
 crash: $(INSTALLED)
 	@$(PY) -m tests.crash
+
+# Drops, renames or swaps one thing of the shipped flows at a time, and sees that `ussd check` or `ussd test` tells.
+mutate-flows: $(INSTALLED)
+	@$(PY) -m tests.mutate
 
 bench: $(INSTALLED)
 	@$(PY) -m tests.bench

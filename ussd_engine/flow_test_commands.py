@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,13 +99,19 @@ def _transcripts(tests: FlowTests, folder: Path, *, update: bool) -> bool:
             _tell(str(file), broken)
             continue
         if different and update:
-            file.write_text(dumps(now), encoding="utf-8")
+            file.write_text(_heading(file) + dumps(now), encoding="utf-8")
             typer.echo(f"{file}: written anew")
         elif different:
             held = False
             typer.echo("\n".join(f"{file}: {one}" for one in different))
             typer.echo(f"{file}: if this is meant, run ussd test {folder} --update")
     return held
+
+
+def _heading(file: Path) -> str:
+    """What its author has written above a transcript, which no transcript holds."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(takewhile(lambda line: line.startswith("#"), lines))
 
 
 def _run(tests: FlowTests, walks: int, seed: int | None) -> bool:

@@ -81,7 +81,7 @@ def rotten(found: Iterable[Tried], harmless: Mapping[str, str]) -> list[str]:
 
 def summary(found: list[Tried]) -> Table:
     table = Table(title="Mutants of the shipped flows, and what tells them")
-    table.add_column("kind")
+    table.add_column("kind", no_wrap=True)
     for heading in ("mutants", "check", "transcripts", "walks", "harmless"):
         table.add_column(heading, justify="right")
     table.add_column("codes of check")

@@ -172,6 +172,48 @@ def test_transcript_that_no_longer_holds_is_told_and_refreshed(tmp_path: Path) -
     assert ussd("test", str(folder), "--walks", "0").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("file", "before", "after", "transcript", "told"),
+    [
+        (
+            "pin.yaml",
+            "    save: pin\n    goto: verify\n    home: off\n\n  choose:",
+            "    save: pin\n    goto: verified\n    home: off\n\n  choose:",
+            "changes_the_pin_in_the_end.yaml",
+            "step 5: pin.verify {'pin': '8363'}, and now no action",
+        ),
+        (
+            "open_account.yaml",
+            "      last_name: last_name",
+            "      last_name: first_name",
+            "hears_what_became_of_the_account.yaml",
+            "'last_name': 'Jane'",
+        ),
+    ],
+)  # fmt: skip
+def test_transcript_tells_what_no_screen_shows(
+    tmp_path: Path, file: str, before: str, after: str, transcript: str, told: str
+) -> None:
+    """A second PIN is not asked about, or the bank is given another name: the screens are the same, and it is told."""
+    folder = copied(tmp_path)
+    text = (folder / file).read_text()
+    assert before in text
+    (folder / file).write_text(text.replace(before, after))
+    tests = FlowTests(load(folder, SPECS), SPECS, "KE")
+    _, different = tests.play_again(folder / "tests" / transcript)
+    assert told in different[0]
+
+
+def test_what_stands_above_a_transcript_is_kept(tmp_path: Path) -> None:
+    """With --update the comment at the top stays, and what an action takes is written along."""
+    folder = copied(tmp_path)
+    file = folder / "tests" / "registers.yaml"
+    file.write_text("# First.\n# Second.\n" + file.read_text().replace("Thank you. Your", "Thanks. Your"))
+    assert ussd("test", str(folder), "--walks", "0", "--update").returncode == 0
+    assert file.read_text().startswith("# First.\n# Second.\ntranscript: ")
+    assert "      takes:\n        birth_date: '1990-01-15'\n" in file.read_text()
+
+
 def test_what_was_never_visited_is_named(tmp_path: Path) -> None:
     """A way that no input leads over is a finding, and the counts are there for a drawing."""
     (tmp_path / "sample.yaml").write_text(
