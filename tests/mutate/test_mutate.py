@@ -63,6 +63,13 @@ def made() -> dict[str, Mutant]:
         ("visit.many.menu.sw: language dropped: Wageni {guests} -> nothing", 16, ', sw: "Wageni {guests}"', ""),
         ("visit.bye.end.en: languages exchanged: Bye -> Kwaheri", 21, "en: Bye, sw: Kwaheri", "en: Kwaheri, sw: Bye"),
         ("visit.many.menu.en: placeholder dropped: {guests} -> nothing", 16, "{guests} guests", " guests"),
+        ("visit.few.end.en: language dropped: Hello -> nothing", 20, "en: Hello, sw: Habari", "sw: Habari"),
+        (
+            "visit.ask_guests: state dropped: all of it -> nothing",
+            9,
+            FLOW[FLOW.index("  ask_guests:") : FLOW.index("\n  many:")],
+            "\n" * 5,
+        ),
         (
             "visit.ask_guests.goto.1.goto: branches exchanged: many -> few",
             13,
