@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.runtime.parts import BLANK, NOW, Phone, program_of, typed
 from ussd_engine.charset import is_gsm7, septets, units

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from tests.runtime.parts import KEYS, NOW, Phone, flow, program_of, typed
 from ussd_engine.errors import IllegalMove

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from tests.runtime.parts import BLANK, NOW, Phone, flow, program_of, typed
 from ussd_engine.charset import septets, units

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from random import Random
 
 import orjson
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from tests.runtime.parts import KEYS, program_of

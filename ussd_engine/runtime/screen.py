@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One page, ready to be sent. `label` names the state ("flow.state") for the operators, never a person."""
 
     text: str

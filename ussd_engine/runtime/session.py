@@ -7,10 +7,13 @@ the subscriber typed is kept only as length and keyed digest. A session that has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ussd_engine.errors import SessionCorrupt
 from ussd_engine.runtime.program import Value
@@ -38,28 +41,31 @@ class Secret:
         return hash(self.reveal)
 
 
-Data = Mapping[str, Value | Secret]
+if TYPE_CHECKING:
+    Data = Mapping[str, Value | Secret]
+else:
+    Data = dict  # what msgspec reads it as: any JSON object, whose values `loads` opens
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One flow being run: the dialled flow at the bottom, each called flow above its caller."""
 
     flow: str
     state: str
-    data: Data = field(default_factory=dict, repr=False)
+    data: Data = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.flow}.{self.state})"  # the data is the subscriber's
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A screen that was left behind: how deep in calls it stood, and its state."""
 
     depth: int
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=SCHEMA):
     """Everything that is known of one session.
 
     `position` and `digest` are the length of the transcript so far and its keyed digest: together they identify
@@ -101,60 +107,43 @@ class Session:
         return self.frames[-1]
 
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Session).decode
+
+
 def dumps(session: Session, keys: KeyRing) -> bytes:
     """The stored form."""
     bound = f"{session.gateway}:{session.session_id}"
-    return orjson.dumps(
-        {
-            "schema": SCHEMA,
-            "version": session.version,
-            "gateway": session.gateway,
-            "session_id": session.session_id,
-            "phone_number": session.phone_number,
-            "service_code": session.service_code,
-            "network": session.network,
-            "revision": session.revision,
-            "language": session.language,
-            "started_at": session.started_at,
-            "frames": [[f.flow, f.state, _sealed(bound, f.flow, f.data, keys)] for f in session.frames],
-            "history": [[mark.depth, mark.state] for mark in session.history],
-            "page": session.page,
-            "tries": session.tries,
-            "wrong": session.wrong,
-            "away": session.away,
-            "shown_on": session.shown_on,
-            "position": session.position,
-            "digest": session.digest,
-            "acted": session.acted,
-            "replay": session.replay,
-            "asking": session.asking,
-            "seen_at": session.seen_at,
-            "receipt": [session.receipt.text, session.receipt.end, session.receipt.label]
-            if session.receipt
-            else None,
-            "ended": session.ended,
-        }
-    )
+    frames = tuple([Frame(f.flow, f.state, _sealed(bound, f.flow, f.data, keys)) for f in session.frames])
+    return _encode(replace(session, frames=frames))
 
 
 def loads(raw: bytes, keys: KeyRing) -> Session:
     """Raises SessionCorrupt for anything that `dumps` did not write under a key of the ring."""
     try:
-        data: dict[str, Any] = orjson.loads(raw)
-        schema = data.pop("schema")
-        if schema != SCHEMA:
-            raise SessionCorrupt(f"a stored session has schema {schema!r}; this engine reads schema {SCHEMA}")
-        bound = f"{data['gateway']}:{data['session_id']}"
-        data["frames"] = tuple(
-            [Frame(f, s, _opened(bound, f, values, keys)) for f, s, values in data["frames"]]
-        )
-        data["history"] = tuple([Mark(depth, state) for depth, state in data["history"]])
-        data["receipt"] = Screen(*data["receipt"]) if data["receipt"] else None
-        return Session(**data)
+        session = _decode(raw)
+        bound = f"{session.gateway}:{session.session_id}"
+        for frame in session.frames:
+            _open(bound, frame.flow, cast("dict[str, Any]", frame.data), keys)
     except SealBroken as error:
         raise SessionCorrupt(f"a stored session holds a secret that does not open: {error}") from error
-    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError):
-        raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, ValueError, AttributeError):
+        raise SessionCorrupt(_unread(raw)) from None
+    return session
+
+
+class _Schema(Struct):
+    schema: int
+
+
+def _unread(raw: bytes) -> str:
+    try:
+        schema = msgspec.json.decode(raw, type=_Schema).schema
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        schema = SCHEMA
+    if schema != SCHEMA:
+        return f"a stored session has schema {schema}; this engine reads schema {SCHEMA}"
+    return "a stored session is not of the form that this engine writes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +180,10 @@ def _sealed(bound: str, flow: str, data: Data, keys: KeyRing) -> dict[str, Any]:
     }
 
 
-def _opened(bound: str, flow: str, data: dict[str, Any], keys: KeyRing) -> Data:
+def _open(bound: str, flow: str, data: dict[str, Any], keys: KeyRing) -> None:
+    """In place: nobody else has seen what was just read."""
     for name, value in data.items():
         if type(value) is list:
             data[name] = Secret(orjson.loads(keys.open(value[0], _context(bound, flow, name))))
         elif type(value) is dict:
             data[name] = tuple(value["items"])
-    return data

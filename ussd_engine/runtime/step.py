@@ -7,10 +7,12 @@ passed through until one waits for the subscriber, runs an action, or ends the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import assert_never, cast
+
+from msgspec.structs import replace
 
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.formats import written
@@ -231,13 +233,19 @@ class _Turn:
 
     def store(self, name: str, value: object) -> None:
         if name == "language":
-            if isinstance(value, str) and value in self.flow.languages:  # else the texts stay as they are
-                self.language = value
-            return
-        declared = self.flow.data[name]
-        self._keep(declared, route.fit(declared, value))
+            self._speak(value)
+        else:
+            declared = self.flow.data[name]
+            self._keep(declared, route.fit(declared, value))
+
+    def _speak(self, language: object) -> None:
+        if isinstance(language, str) and language in self.flow.languages:  # else the texts stay as they are
+            self.language = language
 
     def _keep(self, declared: Declared, value: Value) -> None:
+        if declared.name == "language":
+            self._speak(value)
+            return
         kept = Secret(value) if declared.secret else value
         top = self.frames[-1]
         self.frames[-1] = Frame(top.flow, top.state, {**top.data, declared.name: kept})
@@ -339,7 +347,7 @@ class _Turn:
         if len(text) <= self.profile.input_max:
             value = route.read_answer(ask, text, self.today, self.plain)
         if value is not None:
-            self.store(ask.save.name, value)
+            self._keep(ask.save, value)
             self.leave_screen(ask.goto)
             return
         self.tries += 1
@@ -505,19 +513,11 @@ class _Turn:
 
     def _session(self, screen: Screen | None) -> Session:
         ended = screen is not None and screen.end
-        session = self.session
-        return Session(  # written out: `replace` costs as much as the rest of a step's bookkeeping
-            gateway=session.gateway,
-            session_id=session.session_id,
-            phone_number=session.phone_number,
-            service_code=session.service_code,
-            network=session.network,
-            revision=session.revision,
-            started_at=session.started_at,
+        return replace(
+            self.session,
             version=self.version,
             position=self.position,
             digest=self.digest,
-            replay=session.replay,
             language=self.language,
             frames=() if ended else tuple(self.frames),
             history=() if ended else tuple(self.history),

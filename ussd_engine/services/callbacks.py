@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace as with_changes
 
 from ussd_engine.errors import SessionConflict, SessionCorrupt, UssdError
 from ussd_engine.flow.pager import Navigation, Profile, paginate
@@ -274,7 +275,7 @@ class Callbacks:
         )
         if waits_for_action(old.program, session):
             session = await self._act(old, session)
-        await self._save(old, replace(session, ended=True, frames=(), history=(), asking=False))
+        await self._save(old, with_changes(session, ended=True, frames=(), history=(), asking=False))
         return None if session.ended else session
 
     async def _play(self, turn: _Turn, session: Session, inputs: list[tuple[str, str]]) -> Session:
@@ -291,7 +292,7 @@ class Callbacks:
                     "replay_stopped", session=self._shown(turn.callback), label=_receipt(session).label
                 )
                 whole = turn.callback.transcript
-                return replace(session, position=len(whole), digest=self._digest(turn, whole))
+                return with_changes(session, position=len(whole), digest=self._digest(turn, whole))
         return session
 
     def _fresh(self, turn: _Turn) -> Session:
