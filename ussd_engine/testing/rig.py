@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from adapters.sessions.memory import MemorySessionStore
 from ussd_engine.ports import Callback
-from ussd_engine.runtime.program import CompiledFlow, End, Program
+from ussd_engine.runtime.program import CompiledFlow, End, Program, beginning_in
 from ussd_engine.runtime.session import Session, loads
 from ussd_engine.runtime.step import Result
 from ussd_engine.runtime.table import Table
@@ -179,7 +179,7 @@ def watched(program: Program, visits: Visits) -> Program:
 
 @dataclass(slots=True)
 class Settled:
-    """One program, which nobody changes."""
+    """One program, of one revision."""
 
     program: Program
 
@@ -201,13 +201,22 @@ class Rig:
         decide: Decide,
         visits: Visits | None = None,
     ) -> None:
-        self.program = program if visits is None else watched(program, visits)
+        self._programs = Settled(program if visits is None else watched(program, visits))
         self.networks = networks
         self.clock = Clock()
         self.store = Store(self.clock)
         self.actions = ScriptedActions(specs, decide)
         self.callbacks = self._started()
         self._loop = asyncio.new_event_loop()
+
+    @property
+    def program(self) -> Program:
+        """As sessions begin on it now."""
+        return self._programs.program
+
+    def begin_in(self, language: str) -> None:
+        """From now on flows begin in this language, where they have it."""
+        self._programs.program = beginning_in(self.program, language)
 
     def restart(self) -> None:
         """Another process, on the same sessions and the same durable work."""
@@ -239,7 +248,7 @@ class Rig:
 
     def _started(self) -> Callbacks:
         return Callbacks(
-            programs=Settled(self.program),
+            programs=self._programs,
             store=self.store,
             actions=cast("Actions", self.actions),
             keys=KEYS,
