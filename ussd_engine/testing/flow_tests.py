@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 STEPS = 50
 """Of each walk: about three sessions long."""
-
-
+LATE = datetime(2028, 2, 28, 23, 58, tzinfo=UTC)
+"""So near to midnight that a session lives over it, into a day that few years have."""
 DEEP = ("1", "2", "3", "0", "00", "9", "98", "Jane", "15011990")
 """What stands behind a code that is dialled deep."""
 
@@ -241,7 +241,8 @@ class FlowMachine(RuleBasedStateMachine):
         self.draw = data.draw
         network = given.draw(st.sampled_from(sorted(self.tests.library.networks)))
         language = given.draw(st.sampled_from(["", *languages_of(self.tests.program)[1:]]))
-        self.walk = Walk(self.rig, self.tests.dialled[self.flow], network, language=language)
+        clock = given.draw(st.sampled_from([None, LATE]))
+        self.walk = Walk(self.rig, self.tests.dialled[self.flow], network, language=language, clock=clock)
 
     def _on(self) -> bool:
         return not self.walk.over
@@ -277,14 +278,9 @@ class FlowMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def dial(self, data: st.DataObject) -> None:
-        """Also in the middle of a session: the line has dropped."""
+        """Also deep, and in the middle of a session: the line has dropped."""
         self.draw = data.draw
-        self.walk.do("dial")
-
-    @rule(data=st.data())
-    def deep_dial(self, data: st.DataObject) -> None:
-        self.draw = data.draw
-        answers = data.draw(st.lists(st.sampled_from(DEEP), min_size=1, max_size=6))
+        answers = data.draw(st.just([]) | st.lists(st.sampled_from(DEEP), min_size=1, max_size=6))
         self.walk.do("dial", "*".join(answers))
 
     @rule(data=st.data())
@@ -307,8 +303,9 @@ class FlowMachine(RuleBasedStateMachine):
         return st.integers(1, 3 * round(TTL_S)) | st.sampled_from(near) | days
 
     @rule(data=st.data())
+    @precondition(_on)
     def language(self, data: st.DataObject) -> None:
-        """Also in the middle of a session, which stays in its own."""
+        """The session under way stays in its own; the next one begins in this."""
         self.walk.do("language", data.draw(st.sampled_from(languages_of(self.tests.program))))
 
     def teardown(self) -> None:
@@ -321,7 +318,7 @@ class FlowMachine(RuleBasedStateMachine):
 
     def _leave(self) -> None:
         """Wherever a walk has come to, there is a way to an end, and it leads there."""
-        walk, session = self.walk, self.rig.session(self.walk.line.session_id)
+        walk, session = self.walk, self.walk.standing()
         if walk.broken or walk.over or session is None:
             return
         profile, now = self.rig.profile(walk.network), self.rig.clock.now()

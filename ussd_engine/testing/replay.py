@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from ussd_engine.flow.diagnostic import did_you_mean
 from ussd_engine.testing.explore import languages_of
 from ussd_engine.testing.flow_tests import plainest
-from ussd_engine.testing.rig import BEGIN, PHONE, Rig
+from ussd_engine.testing.rig import PHONE, Rig
 from ussd_engine.testing.transcript import BadTranscript
 from ussd_engine.testing.walk import RuleBroken, Walk
 
@@ -53,8 +53,6 @@ def replay(
     _refuse_unknown(transcript, program, specs)
     actions = _Actions()
     rig = Rig(program, specs, networks, actions.decide)
-    if transcript.clock is not None:
-        rig.clock.put_forward((transcript.clock - BEGIN).total_seconds())
     walk: Walk | None = None
     try:
         for expected in transcript.steps:
@@ -73,8 +71,15 @@ def replay(
 
 def _walked(walk: Walk | None, rig: Rig, transcript: Transcript, step: Step) -> Walk:
     if walk is None:
-        phone = transcript.phone or PHONE
-        return Walk(rig, transcript.dial, transcript.network, phone, step.text, transcript.language)
+        return Walk(
+            rig,
+            transcript.dial,
+            transcript.network,
+            transcript.phone or PHONE,
+            step.text,
+            transcript.language,
+            transcript.clock,
+        )
     walk.do(step.kind, step.text)
     return walk
 

@@ -20,14 +20,16 @@ from ussd_engine.flow.pager import budget_of
 from ussd_engine.runtime.program import Ask, End, List, Menu
 from ussd_engine.runtime.route import read_answer
 from ussd_engine.runtime.screen import Screen
-from ussd_engine.runtime.step import RESUME_KEYS, waits_for_action
+from ussd_engine.runtime.step import RESUME_KEYS, RESUME_LABEL, waits_for_action
 from ussd_engine.testing.answers import keys
 from ussd_engine.testing.explore import reader
 from ussd_engine.testing.languages import in_its_language, set_by, spoken_after
-from ussd_engine.testing.rig import PHONE, Crash, Line
+from ussd_engine.testing.rig import BEGIN, PHONE, Crash, Line
 from ussd_engine.testing.transcript import Kind, Step, Transcript
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ussd_engine.ports import Callback
     from ussd_engine.runtime.program import CompiledFlow, Node
     from ussd_engine.runtime.session import Session
@@ -62,6 +64,8 @@ class Walk:
     """The answers behind the code of the first dial."""
     language: str = ""
     """What flows begin in at first, where that is not their own first language."""
+    clock: datetime | None = None
+    """When it begins, where that matters."""
     steps: list[Step] = field(default_factory=list)
     turns: int = 0
     line: Line = field(init=False)
@@ -78,6 +82,8 @@ class Walk:
     def __post_init__(self) -> None:
         if self.language:
             self.rig.begin_in(self.language)
+        if self.clock is not None:
+            self.rig.clock.put_forward((self.clock - BEGIN).total_seconds())
         self.do("dial", self.first)
 
     # --- what happens on the air
@@ -114,6 +120,7 @@ class Walk:
 
     def dial(self, *answers: str) -> None:
         """A new session; with `answers` behind the code it is a deep dial."""
+        dropped, label = self.standing() if self.steps else None, self.label
         self.line = Line(
             self.service_code, f"session-{next(self._numbers)}", self.network, self.phone, list(answers)
         )
@@ -122,9 +129,11 @@ class Walk:
         self._turn(Step("dial", "*".join(answers)), unseen=bool(answers) or self._resumes)
         if not answers and not self._resumes:
             self._check_language(self._dialled.languages[0])
+        elif not answers and dropped is not None:
+            self._check_resumed(dropped, label)
 
     def type(self, text: str) -> None:
-        before = self._standing()
+        before = self.standing()
         if before is None:
             self._press(Step("type", text))
             return
@@ -137,7 +146,7 @@ class Walk:
         self._check_language(language)
         if good:
             after = self._session()
-            self._hold(after is None or not after.wrong, f"{label} refuses an answer that it asks for")
+            self._hold(after is None or not after.wrong, f"{label} refuses what it offers or asks for")
         if back:
             self._hold(not self._ran, "back has run an action")
             seen = self.label in known or not self._all_seen
@@ -151,7 +160,7 @@ class Walk:
         self._hold(self.over, "what should have led to an end has led to none")
 
     def _press(self, step: Step, *, times: int = 1) -> None:
-        session = self._standing()
+        session = self.standing()
         self._remember_secret(session, step.text)
         self.line.inputs.append(step.text)
         self._turn(step, unseen=session is None, times=times)
@@ -194,8 +203,8 @@ class Walk:
         self._hold(len(set(screens)) == 1, "callbacks that came at once got different answers")
         self.shown = screens[0]
         self._check_actions(ran, once=not unseen and self.shown.label != SORRY)
-        self._check_screen(self.shown, may_apologise=step.kind == "break")
         self._check_secrets(logs)
+        self._check_screen(self.shown, may_apologise=step.kind == "break")
         if ran:
             self._since_action.clear()
             self._all_seen = not unseen
@@ -205,7 +214,7 @@ class Walk:
         """A callback that was answered before: the same answer, and nothing moves. Not where the session is gone."""
         before, stored = len(self.rig.actions.ran), self.rig.store.everything()
         session = self.rig.session(self.line.session_id)
-        known = session is not None and (session.ended or self._standing() is not None)
+        known = session is not None and (session.ended or self.standing() is not None)
         self.steps.append(step)
         with capture_logs() as logs:
             answer = next(one for one in self.rig.send(callback) if isinstance(one, Screen))
@@ -225,7 +234,7 @@ class Walk:
         session = self.rig.session(self.line.session_id)
         return None if session is None or session.ended else session
 
-    def _standing(self) -> Session | None:
+    def standing(self) -> Session | None:
         """The session, where it has seen all that was typed and waits for more."""
         session = self._session()
         if session is None or waits_for_action(self.rig.program, session):
@@ -244,7 +253,14 @@ class Walk:
         raise RuleBroken(rule, self.transcript(rule))
 
     def transcript(self, name: str) -> Transcript:
-        return Transcript(name, self.service_code, self.network, list(self.steps), language=self.language)
+        return Transcript(
+            name,
+            self.service_code,
+            self.network,
+            list(self.steps),
+            language=self.language,
+            clock=self.clock,
+        )
 
     def _check_screen(self, screen: Screen, *, may_apologise: bool) -> None:
         profile = self.rig.profile(self.network)
@@ -267,6 +283,17 @@ class Walk:
             self._hold(
                 self._leads_on(session), f"{screen.label} is a dead end: nothing that is typed leads on"
             )
+
+    def _check_resumed(self, dropped: Session, label: str) -> None:
+        """That a dial goes on with what was dropped, on the screen `label`, or asks; when it is too late neither."""
+        left = self._dialled.resume_within_s - (self.rig.clock.now().timestamp() - dropped.seen_at)
+        expected = RESUME_LABEL if self._dialled.resume == "ask" or dropped.asking else label
+        if left > 0:
+            self._hold(self.label == expected, f"the dial does not go on with {label}, which was dropped")
+        elif left < 0:
+            session = self._session()
+            anew = session is None or not (session.asking or session.history)
+            self._hold(anew, f"the dial goes on with {label}, which was dropped too long ago")
 
     def _check_language(self, language: str) -> None:
         """That the session is in `language`, but for what the actions of the turn have made of it."""
