@@ -300,7 +300,7 @@ class FlowMachine(RuleBasedStateMachine):
         )
         near = [round(limit) + more for limit in limits for more in (-1, 0, 1) if limit + more > 0]
         days = st.integers(1, 400).map(lambda count: count * 86_400)
-        return st.integers(1, 3 * round(TTL_S)) | st.sampled_from(near) | days
+        return st.integers(1, round(TTL_S)) | st.sampled_from(near) | days
 
     @rule(data=st.data())
     @precondition(_on)

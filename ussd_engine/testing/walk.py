@@ -20,6 +20,7 @@ from ussd_engine.flow.pager import budget_of
 from ussd_engine.runtime.program import Ask, End, List, Menu
 from ussd_engine.runtime.route import read_answer
 from ussd_engine.runtime.screen import Screen
+from ussd_engine.runtime.session import Secret
 from ussd_engine.runtime.step import RESUME_KEYS, RESUME_LABEL, waits_for_action
 from ussd_engine.testing.answers import keys
 from ussd_engine.testing.explore import reader
@@ -200,10 +201,10 @@ class Walk:
         step.screen, step.ends = screens[0].text, screens[0].end
         step.actions = [(one.action, one.result) for one in ran]
         self.turns += times
-        self._hold(len(set(screens)) == 1, "callbacks that came at once got different answers")
         self.shown = screens[0]
-        self._check_actions(ran, once=not unseen and self.shown.label != SORRY)
         self._check_secrets(logs)
+        self._hold(len(set(screens)) == 1, "callbacks that came at once got different answers")
+        self._check_actions(ran, once=not unseen and self.shown.label != SORRY)
         self._check_screen(self.shown, may_apologise=step.kind == "break")
         if ran:
             self._since_action.clear()
@@ -381,7 +382,18 @@ class Walk:
         if value is not None and len(text.strip()) >= TELLING:
             self._secrets |= {text.strip(), str(value)}
 
+    def _remember_answers(self) -> None:
+        """Those to questions for a secret, also of a dial that went deep."""
+        session = self.rig.session(self.line.session_id)
+        for frame in session.frames if session is not None else ():
+            nodes = self.rig.program.flows[frame.flow].nodes.values()
+            for asked in (node.save.name for node in nodes if isinstance(node, Ask)):
+                value = frame.data.get(asked)
+                if isinstance(value, Secret) and len(str(value.reveal)) >= TELLING:
+                    self._secrets.add(str(value.reveal))
+
     def _check_secrets(self, logs: object) -> None:
+        self._remember_answers()
         if not self._secrets:
             return
         said = [self.shown.text if self.shown else "", repr(logs)]
