@@ -185,6 +185,10 @@ states:
             "step 2: wait takes seconds",
         ),
         (
+            Transcript("t", "*384*100#", "default", [Step("dial"), Step("language", "fr")]),
+            "step 2: no flow has the language fr; known: en, sw",
+        ),
+        (
             Transcript(
                 "t",
                 "*384*100#",
@@ -245,13 +249,15 @@ def test_everything_that_a_walk_does_is_replayed_as_it_was(tmp_path: Path, seed:
         match kind:
             case "wait":
                 walk.do("wait", chance.choice(["1", TOO_LATE]))
+            case "language":
+                walk.do("language", chance.choice(["en", "sw"]))
             case _ if walk.over or not known or walk.steps[-1].text == TOO_LATE:
                 walk.do("dial", chance.choice(["", "1*Jane"]))
             case "dial" | "repeat" | "stale":
                 walk.do(kind)
             case _:
                 assert session is not None
-                walk.do(kind, chance.choice(list(typed(PROGRAM, session))))
+                walk.do(kind, chance.choice(list(typed(PROGRAM, session, rig.clock.now().date()))))
     transcript = Transcript("t", "*384*100#", "63902", walk.steps, "+254700000009")
     rig.close()
     file = tmp_path / "t.yaml"

@@ -30,6 +30,7 @@ HAPPENS: Final[dict[Kind, str]] = {
     "break": "types, and the first action breaks:",
     "lose_race": "types, and another callback is saved first:",
     "wait": "seconds pass:",
+    "language": "flows begin in this language from now on:",
 }
 
 

@@ -113,10 +113,21 @@ def _digits(width: int, *, secret: bool) -> str:
 
 
 def _dates(ask: Ask, today: date) -> Iterator[str]:
+    """Of an age well within the bounds, and on the very days where the bounds are; from today on too."""
     form = _FORMATS[ask.accept.date_format or "DDMMYYYY"]
     least, most = ask.accept.min_age or 0, min(ask.accept.max_age or 100, 100)
-    for age in dict.fromkeys(((least + most) // 2, least + 1, most - 1)):
-        yield (today - timedelta(days=round(age * _DAYS_OF_A_YEAR))).strftime(form)
+    days = [round((least + most) / 2 * _DAYS_OF_A_YEAR)]
+    days += [(today - _years_before(today, age)).days for age in (least, most)]
+    for before in dict.fromkeys((*days, days[1] + 1, days[2] - 1, 0, -1, -366)):
+        yield (today - timedelta(days=before)).strftime(form)
+
+
+def _years_before(today: date, years: int) -> date:
+    """The last day on which somebody was born who is that old today."""
+    try:
+        return today.replace(year=today.year - years)
+    except ValueError:  # born on a 29 February that is none
+        return today.replace(year=today.year - years, day=28)
 
 
 def _matching(pattern: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from ussd_engine.errors import IllegalMove
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 50_000
 """Sessions that are looked at. A flow with more ways than that is walked as far as it goes."""
+MAX_WAY_OUT = 5_000
+"""Sessions that are looked at for an end. Who has to go through more screens than that has given up."""
 
 Move = str | Result
 """What is typed, or what an action gives back."""
@@ -56,7 +59,7 @@ def explore(
 ) -> tuple[Script, ...]:
     """From the dial of a flow. `known` are answers that its authors have written, for questions that ask for more."""
     visits = Visits()
-    explorer = _Explorer(watched(program, visits), specs, profile, tuple(known))
+    explorer = _Explorer(watched(program, visits), specs, profile, tuple(known), BEGIN)
     tree: list[tuple[int, Move]] = []
     leading: set[int] = set()
     seen = set[object]()
@@ -78,6 +81,31 @@ def explore(
                 seen.add(key)
                 waiting.append((after, shown, len(tree) - 1))
     return tuple(_scripts(tree, leading))
+
+
+def way_out(
+    program: Program, session: Session, specs: Mapping[str, ActionSpec], profile: Profile, now: datetime
+) -> Script | None:
+    """The shortest way to an end from where a session stands; None where none is found."""
+    explorer = _Explorer(program, specs, profile, (), now)
+    seen = set[object]()
+    waiting: deque[tuple[Session, Outcome, Script]] = deque(
+        [(*step(program, session, Proceed(), now, profile), ())]
+    )
+    while waiting and len(seen) < MAX_WAY_OUT:
+        session, outcome, script = waiting.popleft()
+        for move in explorer.moves(session, outcome):
+            try:
+                after, shown = explorer.step(session, move)
+            except IllegalMove:
+                continue
+            if after.ended:
+                return (*script, move)
+            key = explorer.place(after)
+            if key not in seen:
+                seen.add(key)
+                waiting.append((after, shown, (*script, move)))
+    return None
 
 
 _ROOT = -1
@@ -104,16 +132,17 @@ class _Explorer:
     specs: Mapping[str, ActionSpec]
     profile: Profile
     known: tuple[str, ...]
+    now: datetime
 
     def begin(self, flow: str) -> tuple[Session, Outcome]:
         code = next(code for code, name in self.program.dial.items() if name == flow)
         blank = Session("test", "explored", PHONE, code, NETWORK, "", "", BEGIN.timestamp(), ())
         session = begin(self.program, flow, blank)
-        return step(self.program, session, Proceed(), BEGIN, self.profile)
+        return step(self.program, session, Proceed(), self.now, self.profile)
 
     def step(self, session: Session, move: Move) -> tuple[Session, Outcome]:
         happening: Happening = move if isinstance(move, Result) else Input(move, Identity(0, ""))
-        return step(self.program, session, happening, BEGIN, self.profile)
+        return step(self.program, session, happening, self.now, self.profile)
 
     def place(self, session: Session) -> object:
         frames = tuple((frame.flow, frame.state, self._told_apart(frame.data)) for frame in session.frames)
@@ -134,16 +163,42 @@ class _Explorer:
             case Run(action=action):
                 yield from self._results(self.specs[action])
             case Screen():
-                yield from typed(self.program, session, self.known)
+                yield from typed(self.program, session, self.now.date(), self.known)
 
     def _results(self, spec: ActionSpec) -> Iterator[Result]:
         """Each outcome, with outputs at their extremes."""
         for outcome, outputs in spec.outcomes.items():
             for variant in (0, 1, 2) if outputs else (0,):
-                yield Result(outcome, {name: _sample(kind, name, variant) for name, kind in outputs.items()})
+                yield Result(
+                    outcome, {name: self._sample(kind, name, variant) for name, kind in outputs.items()}
+                )
+
+    def _sample(self, kind: object, name: str, variant: int) -> Value:
+        if isinstance(kind, ListOf):
+            size = (2, 0, 1)[variant]
+            return tuple(
+                {field: self._scalar(of, field, number) for field, of in kind.fields}
+                for number in range(size)
+            )
+        return self._scalar(str(kind), name, variant)
+
+    def _scalar(self, kind: str, name: str, variant: int) -> Scalar:
+        if kind == "int":
+            return (1, 0, 100)[variant]
+        if kind == "bool":
+            return variant == 0
+        if name == "language":
+            languages = languages_of(self.program)
+            return languages[variant % len(languages)]
+        return ("1000000017", "", "Sample")[variant]
 
 
-def typed(program: Program, session: Session, known: tuple[str, ...] = ()) -> Iterator[str]:
+def languages_of(program: Program) -> tuple[str, ...]:
+    """Of all flows."""
+    return tuple(dict.fromkeys(one for flow in program.flows.values() for one in flow.languages))
+
+
+def typed(program: Program, session: Session, today: date, known: tuple[str, ...] = ()) -> Iterator[str]:
     """Everything that does something on the screen where a session stands, and one answer that no question takes."""
     if session.asking:
         yield from (*RESUME_KEYS, answers.NO_ANSWER)
@@ -152,7 +207,7 @@ def typed(program: Program, session: Session, known: tuple[str, ...] = ()) -> It
     node = flow.nodes[session.top.state]
     value_of = reader(flow, session)
     if isinstance(node, Ask):
-        yield from answers.accepted(node, BEGIN.date(), value_of, known)
+        yield from answers.accepted(node, today, reader(flow, session, today), known)
     elif isinstance(node, List):
         items = session.top.data.get(node.of, ())
         yield from answers.keys(node, value_of, len(items) if isinstance(items, tuple) else 0)
@@ -164,11 +219,14 @@ def typed(program: Program, session: Session, known: tuple[str, ...] = ()) -> It
         yield from (key for key in (node.back, node.home) if key is not None)
 
 
-def reader(flow: CompiledFlow, session: Session) -> ValueOf:
-    """What conditions of a flow read in a session: secrets too, as the runtime lets them."""
+def reader(flow: CompiledFlow, session: Session, today: date | None = None) -> ValueOf:
+    """What conditions of a flow read in a session: secrets too, as the runtime lets them.
+
+    Without a `today` it is the day when the screen was drawn, as for its options.
+    """
     given: Mapping[str, Value] = {
         "language": session.language,
-        "today": session.shown_on or BEGIN.date().isoformat(),
+        "today": today.isoformat() if today else session.shown_on,
         "session.phone": session.phone_number,
         "session.network": session.network,
         "session.service_code": session.service_code,
@@ -181,22 +239,3 @@ def reader(flow: CompiledFlow, session: Session) -> ValueOf:
         return value.reveal if isinstance(value, Secret) else value
 
     return value_of
-
-
-def _sample(kind: object, name: str, variant: int) -> Value:
-    if isinstance(kind, ListOf):
-        size = (2, 0, 1)[variant]
-        return tuple(
-            {field: _scalar(of, field, number) for field, of in kind.fields} for number in range(size)
-        )
-    return _scalar(str(kind), name, variant)
-
-
-def _scalar(kind: str, name: str, variant: int) -> Scalar:
-    if kind == "int":
-        return (1, 0, 100)[variant]
-    if kind == "bool":
-        return variant == 0
-    if name == "language":
-        return ("en", "sw", "fr")[variant]
-    return ("1000000017", "", "Sample")[variant]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,9 @@ from ussd_engine.runtime.step import Result
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import junk
-from ussd_engine.testing.explore import Script, explore, typed
+from ussd_engine.testing.explore import Script, explore, languages_of, typed, way_out
 from ussd_engine.testing.rig import TTL_S, Rig, Visits
-from ussd_engine.testing.transcript import Step, Transcript, done, loads
+from ussd_engine.testing.transcript import UNANSWERED, Step, Transcript, done, loads
 from ussd_engine.testing.values import given_back_as
 from ussd_engine.testing.walk import RuleBroken, Walk
 
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
 STEPS = 50
 """Of each walk: about three sessions long."""
-
-
+LATE = datetime(2028, 2, 28, 23, 58, tzinfo=UTC)
+"""So near to midnight that a session lives over it, into a day that few years have."""
 DEEP = ("1", "2", "3", "0", "00", "9", "98", "Jane", "15011990")
 """What stands behind a code that is dialled deep."""
 
@@ -77,7 +78,7 @@ class FlowTests:
             if one.broken_rule is not None:
                 raise RuleBroken(one.broken_rule, replace(before, steps=[*now, one.step]))
             now.append(one.step)
-            self.turns += one.step.kind != "wait"
+            self.turns += one.step.kind not in UNANSWERED
             if one.differs:
                 said = _said if one.shows_another else done
                 different.append(f"step {number}: {said(one.expected)}, and now {said(one.step)}")
@@ -218,24 +219,31 @@ class FlowMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.coming: deque[Result] = deque()
         self.draw: Callable[[Any], Any] = _nobody
         self.rig = Rig(
             self.tests.program, self.tests.specs, self.tests.library.networks, self._decide, self.tests.visits
         )
 
     def _decide(self, spec: ActionSpec, _inputs: Mapping[str, object]) -> Result:
-        """Any outcome that the action declares, with anything that it may give."""
+        """What leads to an end, else any outcome that the action declares, with anything that it may give."""
+        if self.coming:
+            return self.coming.popleft()
+        languages = languages_of(self.tests.program)
         outcome = self.draw(st.sampled_from(list(spec.outcomes)))
         outputs = {
-            name: self.draw(given_back_as(kind, name)) for name, kind in spec.outcomes[outcome].items()
+            name: self.draw(given_back_as(kind, name, languages))
+            for name, kind in spec.outcomes[outcome].items()
         }
         return Result(outcome, outputs)
 
-    @initialize(data=st.data(), network=st.data())
-    def begin(self, data: st.DataObject, network: st.DataObject) -> None:
+    @initialize(data=st.data(), given=st.data())
+    def begin(self, data: st.DataObject, given: st.DataObject) -> None:
         self.draw = data.draw
-        name = network.draw(st.sampled_from(sorted(self.tests.library.networks)))
-        self.walk = Walk(self.rig, self.tests.dialled[self.flow], name)
+        network = given.draw(st.sampled_from(sorted(self.tests.library.networks)))
+        language = given.draw(st.sampled_from(["", *languages_of(self.tests.program)[1:]]))
+        clock = given.draw(st.sampled_from([None, LATE]))
+        self.walk = Walk(self.rig, self.tests.dialled[self.flow], network, language=language, clock=clock)
 
     def _on(self) -> bool:
         return not self.walk.over
@@ -246,7 +254,8 @@ class FlowMachine(RuleBasedStateMachine):
         session = self.rig.session(self.walk.line.session_id)
         if session is None or data.draw(st.integers(0, 7)) == 0:
             return data.draw(junk())
-        return data.draw(st.sampled_from(list(typed(self.tests.program, session))))
+        today = self.rig.clock.now().date()
+        return data.draw(st.sampled_from(list(typed(self.tests.program, session, today))))
 
     @rule(data=st.data())
     @precondition(_on)
@@ -270,26 +279,52 @@ class FlowMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def dial(self, data: st.DataObject) -> None:
-        """Also in the middle of a session: the line has dropped."""
+        """Also deep, and in the middle of a session: the line has dropped."""
         self.draw = data.draw
-        self.walk.do("dial")
-
-    @rule(data=st.data())
-    def deep_dial(self, data: st.DataObject) -> None:
-        self.draw = data.draw
-        answers = data.draw(st.lists(st.sampled_from(DEEP), min_size=1, max_size=6))
+        answers = data.draw(st.just([]) | st.lists(st.sampled_from(DEEP), min_size=1, max_size=6))
         self.walk.do("dial", "*".join(answers))
 
-    @rule(data=st.data(), seconds=st.sampled_from([1, 60, round(TTL_S) + 1]))
+    @rule(data=st.data())
     @precondition(_on)
-    def wait(self, data: st.DataObject, seconds: int) -> None:
-        """Where the session has ended meanwhile, the subscriber dials again."""
-        self.draw = data.draw
-        self.walk.do("wait", str(seconds))
-        if seconds > TTL_S:
-            self.walk.do("dial")
+    def wait(self, data: st.DataObject) -> None:
+        """An input may come after it for a session that is no longer there."""
+        self.walk.do("wait", str(data.draw(self._seconds())))
+
+    def _seconds(self) -> st.SearchStrategy[int]:
+        """Any, and those on either side of what the engine keeps to: lives of sessions, and midnight."""
+        now = self.rig.clock.now()
+        midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+        limits = (
+            TTL_S,
+            self.tests.program.flows[self.flow].resume_within_s,
+            (midnight - now).total_seconds(),
+        )
+        near = [round(limit) + more for limit in limits for more in (-1, 0, 1) if limit + more > 0]
+        days = st.integers(1, 400).map(lambda count: count * 86_400)
+        return st.integers(1, round(TTL_S)) | st.sampled_from(near) | days
+
+    @rule(data=st.data())
+    @precondition(_on)
+    def language(self, data: st.DataObject) -> None:
+        """The session under way stays in its own; the next one begins in this."""
+        self.walk.do("language", data.draw(st.sampled_from(languages_of(self.tests.program))))
 
     def teardown(self) -> None:
-        if hasattr(self, "walk"):
-            self.tests.finished(self.walk)
-        self.rig.close()
+        try:
+            if hasattr(self, "walk"):
+                self.tests.finished(self.walk)
+                self._leave()
+        finally:
+            self.rig.close()
+
+    def _leave(self) -> None:
+        """Wherever a walk has come to, there is a way to an end, and it leads there."""
+        walk, session = self.walk, self.walk.standing()
+        if walk.broken or walk.over or session is None:
+            return
+        profile, now = self.rig.profile(walk.network), self.rig.clock.now()
+        way = way_out(self.tests.program, session, self.tests.specs, profile, now)
+        if way is None:
+            walk.broke(f"no way leads from {walk.label} to an end")
+        self.coming.extend(move for move in way if isinstance(move, Result))
+        walk.leave(move for move in way if isinstance(move, str))

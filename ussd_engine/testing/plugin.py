@@ -47,6 +47,10 @@ def _items(session: pytest.Session, folder: Path, walks: int) -> list[pytest.Ite
     ]
 
 
+class Different(AssertionError):
+    """A transcript does not come as it is written."""
+
+
 class FlowItem(pytest.Item):
     """One kind of test of one flow."""
 
@@ -64,6 +68,8 @@ class FlowItem(pytest.Item):
 
         if isinstance(excinfo.value, RuleBroken):
             return f"{excinfo.value.rule}\n\n{dumps(excinfo.value.transcript)}"
+        if isinstance(excinfo.value, Different):
+            return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
@@ -80,7 +86,9 @@ class Written(FlowItem):
     def runtest(self) -> None:
         _, different = self.tests.play_again(self.file)
         if different:
-            raise AssertionError("\n".join(different))
+            raise Different(
+                "\n".join([*different, f"if this is meant, run ussd test {self.file.parents[1]} --update"])
+            )
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.file, None, str(self.file)

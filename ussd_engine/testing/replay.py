@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from structlog.testing import capture_logs
 
 from ussd_engine.flow.diagnostic import did_you_mean
-from ussd_engine.runtime.program import beginning_in
+from ussd_engine.testing.explore import languages_of
 from ussd_engine.testing.flow_tests import plainest
-from ussd_engine.testing.rig import BEGIN, PHONE, Rig
+from ussd_engine.testing.rig import PHONE, Rig
 from ussd_engine.testing.transcript import BadTranscript
 from ussd_engine.testing.walk import RuleBroken, Walk
 
@@ -71,11 +71,7 @@ def replay(
     """Each step as it has come. Raises BadTranscript for one that these flows and actions cannot run."""
     _refuse_unknown(transcript, program, specs)
     actions = _Actions()
-    if transcript.language:
-        program = beginning_in(program, transcript.language)
     rig = Rig(program, specs, networks, actions.decide)
-    if transcript.clock is not None:
-        rig.clock.put_forward((transcript.clock - BEGIN).total_seconds())
     walk: Walk | None = None
     try:
         for expected in transcript.steps:
@@ -94,8 +90,15 @@ def replay(
 
 def _walked(walk: Walk | None, rig: Rig, transcript: Transcript, step: Step) -> Walk:
     if walk is None:
-        phone = transcript.phone or PHONE
-        return Walk(rig, transcript.dial, transcript.network, phone, step.text)
+        return Walk(
+            rig,
+            transcript.dial,
+            transcript.network,
+            transcript.phone or PHONE,
+            step.text,
+            transcript.language,
+            transcript.clock,
+        )
     walk.do(step.kind, step.text)
     return walk
 
@@ -119,12 +122,16 @@ def _refuse_unknown(transcript: Transcript, program: Program, specs: Mapping[str
         raise BadTranscript(
             f"no flow has the code {transcript.dial} under 'dial'; {did_you_mean(transcript.dial, program.dial)}"
         )
-    languages = dict.fromkeys(one for flow in program.flows.values() for one in flow.languages)
+    languages = languages_of(program)
     if transcript.language and transcript.language not in languages:
         raise BadTranscript(f"no flow has the language {transcript.language}; known: {', '.join(languages)}")
     for number, step in enumerate(transcript.steps, 1):
         if step.kind == "wait" and not step.text.replace(".", "", 1).isdecimal():
             raise BadTranscript(f"step {number}: wait takes seconds, such as 60")
+        if step.kind == "language" and step.text not in languages:
+            raise BadTranscript(
+                f"step {number}: no flow has the language {step.text}; known: {', '.join(languages)}"
+            )
         for action, result, _ in step.actions:
             if action not in specs:
                 raise BadTranscript(

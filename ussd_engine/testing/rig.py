@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from adapters.sessions.memory import MemorySessionStore
 from ussd_engine.ports import Callback
-from ussd_engine.runtime.program import CompiledFlow, End, Program
+from ussd_engine.runtime.program import CompiledFlow, End, Program, beginning_in
 from ussd_engine.runtime.session import Session, loads
 from ussd_engine.runtime.step import Result
 from ussd_engine.runtime.table import Table
@@ -72,6 +72,9 @@ class Store(MemorySessionStore):
     async def load(self, key: str) -> bytes | None:
         await asyncio.sleep(0)  # callbacks that come at once meet here
         return await super().load(key)
+
+    def stored(self, key: str) -> bytes | None:
+        return self._live(key)
 
     def everything(self) -> Mapping[str, bytes]:
         """All that lives."""
@@ -180,7 +183,7 @@ def watched(program: Program, visits: Visits) -> Program:
 
 @dataclass(slots=True)
 class Settled:
-    """One program, which nobody changes."""
+    """One program, of one revision."""
 
     program: Program
 
@@ -202,13 +205,23 @@ class Rig:
         decide: Decide,
         visits: Visits | None = None,
     ) -> None:
-        self.program = program if visits is None else watched(program, visits)
+        self._programs = Settled(program if visits is None else watched(program, visits))
         self.networks = networks
         self.clock = Clock()
         self.store = Store(self.clock)
         self.actions = ScriptedActions(specs, decide)
         self.callbacks = self._started()
+        self._read: tuple[bytes, Session] | None = None
         self._loop = asyncio.new_event_loop()
+
+    @property
+    def program(self) -> Program:
+        """As sessions begin on it now."""
+        return self._programs.program
+
+    def begin_in(self, language: str) -> None:
+        """From now on flows begin in this language, where they have it."""
+        self._programs.program = beginning_in(self.program, language)
 
     def restart(self) -> None:
         """Another process, on the same sessions and the same durable work."""
@@ -228,8 +241,12 @@ class Rig:
             return crash
 
     def session(self, session_id: str) -> Session | None:
-        raw = self.store.everything().get(f"test:{session_id}")
-        return loads(raw, KEYS) if raw else None
+        raw = self.store.stored(f"test:{session_id}")
+        if raw is None:
+            return None
+        if self._read is None or self._read[0] != raw:  # every rule looks at it
+            self._read = raw, loads(raw, KEYS)
+        return self._read[1]
 
     def profile(self, network: str) -> Profile:
         """As the engine has it: a code that nobody knows is as the default."""
@@ -240,7 +257,7 @@ class Rig:
 
     def _started(self) -> Callbacks:
         return Callbacks(
-            programs=Settled(self.program),
+            programs=self._programs,
             store=self.store,
             actions=cast("Actions", self.actions),
             keys=KEYS,

@@ -31,9 +31,13 @@ from ussd_engine.runtime.step import Result
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["dial", "type", "repeat", "stale", "twice", "crash", "lose_race", "slow", "break", "wait"]
+Kind = Literal[
+    "dial", "type", "repeat", "stale", "twice", "crash", "lose_race", "slow", "break", "wait", "language"
+]
 """A dial with the answers behind the code; an input, alone or as two callbacks at once, or with something that goes
-wrong in its turn; a callback again or too late; seconds that pass."""
+wrong in its turn; a callback again or too late; seconds that pass; the language that flows begin in from now on."""
+UNANSWERED: tuple[Kind, ...] = ("wait", "language")
+"""Kinds of which nothing is heard on the air."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KEYS = ("transcript", "dial", "network", "phone", "language", "clock", "steps")
 
@@ -51,7 +55,7 @@ class Called(NamedTuple):
 
 @dataclass(slots=True)
 class Step:
-    """One thing that happens, and what came of it. `text` is what is typed, or the seconds of `wait`.
+    """One thing that happens, and what came of it. `text` is what is typed, the seconds of `wait`, or a language.
 
     `actions` are those that ran for the first time in it, with what they came back with.
     """

@@ -11,6 +11,8 @@ from ussd_engine.flow.values import LARGEST
 from ussd_engine.flow.vocabulary import ListOf
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import SearchStrategy
 
     from ussd_engine.flow.vocabulary import Kind
@@ -30,21 +32,24 @@ def given_back(declared: Declared) -> SearchStrategy[Value]:
     return st.lists(item, max_size=declared.max).map(_as_items)
 
 
-def given_back_as(kind: Kind, name: str) -> SearchStrategy[Value]:
-    """Any value of a kind, for an output of an action: what is too wide is cut by the flow that keeps it."""
+def given_back_as(kind: Kind, name: str, languages: Sequence[str]) -> SearchStrategy[Value]:
+    """Any value of a kind, for an output of an action: what is too wide is cut by the flow that keeps it.
+
+    A `language` is one of `languages`, or one that no flow has.
+    """
     if isinstance(kind, ListOf):
-        fields = {field: _of_kind(of, field) for field, of in kind.fields}
+        fields = {field: _of_kind(of, field, languages) for field, of in kind.fields}
         return st.lists(st.fixed_dictionaries(fields), max_size=30).map(_as_items)
-    return _of_kind(kind, name)
+    return _of_kind(kind, name, languages)
 
 
-def _of_kind(kind: str, name: str) -> SearchStrategy[Scalar]:
+def _of_kind(kind: str, name: str, languages: Sequence[str]) -> SearchStrategy[Scalar]:
     if kind == "int":
         return st.integers(0, 10**6)
     if kind == "bool":
         return st.booleans()
     if name == "language":
-        return st.sampled_from(["en", "sw", "fr", "xx"])
+        return st.sampled_from([*languages, "xx"])
     return st.sampled_from(["1000000017", "", "4"]) if "number" in name else st.text(SIGNS, max_size=60)
 
 
