@@ -21,7 +21,7 @@ from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.console import ConsoleSms
 from tests.crash.boundaries import Boundaries, Watched
 from tests.database_fixtures import Urls, sqlite_in, urls_on
-from tests.services.callback_parts import SettledProgram
+from tests.services.callback_parts import Published
 from tests.services.parts import KEYS, Built, MoodySms, build, launch, prepare
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
@@ -206,7 +206,7 @@ async def running(place: Place, boundaries: Boundaries) -> AsyncIterator[World]:
         built.subscriptions, built.accounts, built.profiles, built.pins, built.first_pins, built.workflows
     )
     callbacks = Callbacks(
-        programs=SettledProgram(PROGRAM),
+        programs=Published([PROGRAM]),
         store=watched["sessions"],
         actions=actions,
         keys=KEYS,

@@ -137,6 +137,8 @@ class SampleStore(MemorySessionStore):
         super().__init__(SampleClock())
         self.log: list[str] = []
         self._schedule = schedule
+        self.saves_left: int | None = None
+        """Saves until the process dies over one, if it does."""
 
     async def load(self, key: str) -> bytes | None:
         self.log.append("load")
@@ -145,6 +147,10 @@ class SampleStore(MemorySessionStore):
 
     async def save(self, key: str, value: bytes, *, expected: bytes | None, ttl_ms: int) -> bool:
         await self._pause()
+        if self.saves_left is not None:
+            if self.saves_left == 0:
+                raise RuntimeError("the process is gone for a test")
+            self.saves_left -= 1
         saved = await super().save(key, value, expected=expected, ttl_ms=ttl_ms)
         self.log.append("save" if saved else "lost")
         await self._pause()
@@ -171,18 +177,23 @@ class SampleStore(MemorySessionStore):
 
 
 @dataclass
-class SettledProgram:
-    """One program, which nobody changes."""
+class Published:
+    """The programs that there were; sessions begin on the last one."""
 
-    program: Program
+    all: list[Program]
+
+    @property
+    def program(self) -> Program:
+        return self.all[-1]
 
     async def fresh(self) -> Program:
         return self.program
 
     async def of(self, revision: str) -> Program:
-        if revision != self.program.revision:
-            raise SessionCorrupt("there was no such revision")
-        return self.program
+        for one in self.all:
+            if one.revision == revision:
+                return one
+        raise SessionCorrupt("there was no such revision")
 
 
 PROGRAM = program_of(FLOW)
@@ -202,9 +213,10 @@ class Engine:
     ) -> None:
         self.store = store or SampleStore()
         self.actions = actions or SampleActions()
+        self.programs = Published([program])
         network = Network(profile or Profile(), 60_000, deadline_s)
         self.callbacks = Callbacks(
-            programs=SettledProgram(program),
+            programs=self.programs,
             store=self.store,
             actions=cast("Actions", self.actions),
             keys=KEYS,

@@ -16,9 +16,31 @@ QUESTION = "You were not done when the line dropped.\n1. Go on\n2. Start again"
 HELLO = "Hello Jane Sample"
 
 
-def resuming(how: str, minutes: int = 5) -> Program:
+TELLS = """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: ask_pin
+data:
+  code: {type: pin}
+states:
+  ask_pin:
+    ask: PIN
+    save: code
+    goto: behind
+  behind:
+    menu: Behind the PIN
+    options:
+      - {text: On, goto: behind}
+      - {text: Leave, goto: bye}
+    home: off
+  bye: {end: Goodbye}
+"""
+
+
+def resuming(how: str, minutes: int = 5, flow: str = FLOW) -> Program:
     return program_of(
-        FLOW.replace("start: look", f"start: look\nresume: {how}\nresume_within_min: {minutes}")
+        flow.replace("start: look", f"start: look\nresume: {how}\nresume_within_min: {minutes}")
     )
 
 
@@ -124,6 +146,88 @@ async def test_action_under_way_is_not_run_again() -> None:
     paid = await phone.send("1*8350", session="first")
     assert (paid.text, paid.end) == ("Paid, receipt 100", True)
     assert len(phone.actions.payments) == 1
+
+
+async def test_dial_that_is_repeated_stands_where_it_stood() -> None:
+    """A gateway may send the first callback twice at once: both get the screen that was dropped."""
+    for seed in range(20):
+        phone = engine("continue", SampleStore(Random(seed)))
+        await at_the_note(phone)
+        screens = await asyncio.gather(phone.send("", session="second"), phone.send("", session="second"))
+        assert [screen.text.split("\n")[0] for screen in screens] == ["Your note", "Your note"]
+
+
+async def test_dial_that_was_cut_off_is_taken_up() -> None:
+    """A process that died over the dial has lost nothing: the next try goes on."""
+    for saves in range(3):  # of its number, of the dropped session, of its own
+        phone = engine("continue")
+        await at_the_note(phone)
+        phone.store.saves_left = saves
+        assert (await phone.send("", session="second")).label == "sorry"
+        phone.store.saves_left = None
+        assert (await phone.send("", session="second")).text.startswith("Your note")
+
+
+async def test_dial_during_an_action_stands_where_it_leads() -> None:
+    """The line dropped while the bank worked, and its answer comes while the subscriber dials again."""
+    paid_then_noted = FLOW.replace("outcomes: {done: paid, pending", "outcomes: {done: noted, pending", 1)
+    for seed in range(20):
+        store = SampleStore(Random(seed))
+        phone = Engine(
+            store,
+            program=resuming("continue", flow=paid_then_noted.replace("type: pin", "type: digits, max: 4")),
+        )
+        await phone.send("", session="first")
+        await phone.send("1", session="first")
+        await asyncio.gather(phone.send("1*8350", session="first"), phone.send("", session="second"))
+        assert list(phone.actions.payments.values()) == [10]
+        assert stands_at(phone, "first") is None
+        assert stands_at(phone, "second") in {"noted", "ask_pin"}, "after the payment, or before it"
+
+
+async def test_flow_that_was_dropped_says_whether_it_asks() -> None:
+    """A session stays on its revision: one that was promised to go on does so, whatever was published since."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    phone.programs.all.append(resuming("ask"))
+    assert (await phone.send("", session="second")).text.startswith("Your note")
+    assert (await phone.send("Rent", session="second")).text.startswith("Noted Rent")
+
+
+async def test_who_starts_again_starts_on_the_flows_as_they_are() -> None:
+    """The question is the old revision's, the start is the new one's."""
+    phone = engine("ask")
+    await at_the_note(phone)
+    phone.programs.all.append(resuming("ask", flow=FLOW.replace("Hello {name}", "Welcome {name}")))
+    assert (await phone.send("", session="second")).text == QUESTION
+    assert (await phone.send("2", session="second")).text.startswith("Welcome Jane Sample")
+    assert (await phone.send("2*2", session="second")).text.startswith("Your note")
+
+
+async def test_who_has_done_nothing_has_nothing_to_go_on_with() -> None:
+    """A dial that dropped at its first screen is not asked about, unless it went on with another one."""
+    phone = engine("ask")
+    await phone.send("", session="first")
+    assert (await phone.send("", session="second")).text.startswith(HELLO)
+    assert (await phone.send("2", session="second")).text.startswith("Your note")
+    assert (await phone.send("", session="third")).text == QUESTION
+    assert (await phone.send("", session="fourth")).text == QUESTION
+
+
+async def test_what_a_pin_has_opened_is_closed_to_the_next_dial() -> None:
+    """Who has told a PIN starts again, however soon: the phone may be in other hands."""
+    phone = Engine(program=program_of(TELLS.replace("start:", "resume: continue\nstart:", 1)))
+    await phone.send("", session="first")
+    assert (await phone.send("8350", session="first")).text == "Behind the PIN\n1. On\n2. Leave\n0.Back"
+    assert (await phone.send("", session="second")).text == "PIN"
+
+
+async def test_dropped_session_that_cannot_be_read_is_left() -> None:
+    """It costs the subscriber what was typed, not the dial."""
+    phone = engine("continue")
+    await at_the_note(phone)
+    phone.store.rewrite("at:first", b"{}")
+    assert (await phone.send("", session="second")).text.startswith(HELLO)
 
 
 async def test_two_dials_at_once_go_on_once() -> None:

@@ -1,7 +1,8 @@
 """A session as a value, and as the JSON that stands in the store.
 
 Stored form (schema 1): one JSON object. Secret values are sealed, each bound to its session, flow and name; what
-the subscriber typed is kept only as length and keyed digest. A session that has ended keeps its receipt alone.
+the subscriber typed is kept only as length and keyed digest. A session that has ended by itself keeps its
+receipt alone.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ class Session(Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema
     the latest input. `acted` counts the actions that it has run, `version` the inputs. `replay` is the length of
     a transcript that is played from the start: its inputs beyond `position` are still to be played. `away` says
     that the subscriber has moved since the start or home; `wrong` that the screen shown tells of a wrong input;
-    `asking` that it asks whether to go on with a session that was dropped. `seen_at` is when the subscriber was last
-    heard of, in seconds since the epoch; `shown_on` the date (ISO) when the screen was drawn, so that options are
-    what they were on it.
+    `asking` that it asks whether to go on with a session that was dropped; `told_pin` that a PIN was typed.
+    `seen_at` is when the subscriber was last heard of, in seconds since the epoch; `shown_on` the date (ISO) when
+    the screen was drawn, so that options are what they were on it. A session that another dial goes on with has
+    `ended`, and keeps its `frames`.
     """
 
     gateway: str
@@ -98,6 +100,7 @@ class Session(Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema
     acted: int = 0
     replay: int = 0
     asking: bool = False
+    told_pin: bool = False
     seen_at: float = 0.0
     receipt: Screen | None = None
     ended: bool = False

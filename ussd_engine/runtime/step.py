@@ -142,6 +142,7 @@ class _Turn:
         self.away = session.away
         self.acted = session.acted
         self.asking = session.asking
+        self.told_pin = session.told_pin
         self.seen_at = now.timestamp()
         self.version = session.version
         self.position = session.position
@@ -347,6 +348,7 @@ class _Turn:
         if len(text) <= self.profile.input_max:
             value = route.read_answer(ask, text, self.today, self.plain)
         if value is not None:
+            self.told_pin = self.told_pin or ask.save.type == "pin"
             self._keep(ask.save, value)
             self.leave_screen(ask.goto)
             return
@@ -528,6 +530,7 @@ class _Turn:
             shown_on=self.drawn_on,
             acted=self.acted,
             asking=self.asking and not ended,
+            told_pin=self.told_pin,
             seen_at=self.seen_at,
             receipt=screen,
             ended=ended,

@@ -25,6 +25,7 @@ from ussd_engine.runtime.program import CompiledFlow, Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
 from ussd_engine.runtime.step import (
+    RESUME_KEYS,
     Happening,
     Identity,
     Input,
@@ -237,46 +238,60 @@ class Callbacks:
     # --- a dial after the line dropped
 
     async def _begin_or_resume(self, turn: _Turn, flow: CompiledFlow) -> Session:
-        """A new session, standing where the caller's last one was dropped if it can be found.
+        """A new session, standing where the caller's last one was dropped if there is one to go on with.
 
-        Answers behind the code are meant for the start: a deep dial goes on with nothing.
+        Whether it asks first is for the flow to say that was dropped: the session stays on its revision.
         """
         dropped = await self._dropped(turn, flow)
         if dropped is None:
             return begin(turn.program, flow.name, self._fresh(turn))
         turn.program = await self._programs.of(dropped.revision)
-        return resumed(dropped, self._fresh(turn), ask=flow.resume == "ask")
+        ask = turn.program.flows[dropped.frames[0].flow].resume == "ask"
+        return resumed(dropped, self._fresh(turn), ask=ask)
 
     async def _dropped(self, turn: _Turn, flow: CompiledFlow) -> Session | None:
-        """The session before this one, which is closed for good. Its caller's latest dial is remembered on the way.
+        """The session before this one. The caller's latest dial is kept with the one that it follows.
 
-        An action that it waits for is taken up as its own callback would, so nothing runs twice; a session that ends
-        with it is done, and there is nothing to go on with.
+        So every callback of a dial, and whoever takes it up after a crash, comes to the same dropped session.
+        Answers behind the code are meant for the start: a deep dial goes on with nothing.
         """
-        key = self._keys.digest(
-            "resume", turn.callback.gateway, turn.callback.phone_number, turn.callback.service_code
-        )
-        before = await self._store.load(f"resume:{key}")
-        if before == turn.key.encode():
-            return None  # the same dial, which has lost a race, or its session was lost
-        remembered = await self._store.save(
-            f"resume:{key}", turn.key.encode(), expected=before, ttl_ms=turn.ttl_ms + turn.network.ttl_ms
-        )
-        if before is None or not remembered or turn.callback.transcript:
-            return None
-        stored = await self._store.load(before.decode())
+        callback = turn.callback
+        key = self._keys.digest("resume", callback.gateway, callback.phone_number, callback.service_code)
+        stored = await self._store.load(f"resume:{key}")
+        latest, _, before = (stored or b"").decode().partition("\n")
+        if latest != turn.key:
+            before = "" if callback.transcript else latest
+            dials = f"{turn.key}\n{before}".encode()
+            ttl_ms = turn.ttl_ms + turn.network.ttl_ms
+            if not await self._store.save(f"resume:{key}", dials, expected=stored, ttl_ms=ttl_ms):
+                raise LostRace
+        return await self._taken_over(turn, before, flow.resume_within_s) if before else None
+
+    async def _taken_over(self, turn: _Turn, key: str, within_s: float) -> Session | None:
+        """The dropped session, closed for good; None when there is nothing to go on with.
+
+        An action that it waits for is taken up as its own callback would, so nothing runs twice. What it stood at is
+        kept in it, so this may be done again. A session that has ended by itself stands nowhere, and one that was
+        told a PIN is over: what the PIN has opened is not open to whoever dials next.
+        """
+        stored = await self._store.load(key)
         if stored is None:
             return None
-        session = loads(stored, self._keys)
-        if session.ended or self._clock.now().timestamp() - session.seen_at > flow.resume_within_s:
+        try:
+            session = loads(stored, self._keys)
+            program = await self._programs.of(session.revision)
+        except SessionCorrupt as error:
+            log.warning("dropped_session_unreadable", session=self._shown(turn.callback), reason=str(error))
             return None
-        old = replace(
-            turn, key=before.decode(), stored=stored, program=await self._programs.of(session.revision)
-        )
-        if waits_for_action(old.program, session):
-            session = await self._act(old, session)
-        await self._save(old, with_changes(session, ended=True, frames=(), history=(), asking=False))
-        return None if session.ended else session
+        if self._clock.now().timestamp() - session.seen_at > within_s:
+            return None
+        if not session.ended:
+            old = replace(turn, key=key, stored=stored, program=program)
+            if waits_for_action(program, session):
+                session = await self._act(old, session)
+            await self._save(old, with_changes(session, ended=True))
+        began = session.away or session.version > 0
+        return session if session.frames and began and not session.told_pin else None
 
     async def _play(self, turn: _Turn, session: Session, inputs: list[tuple[str, str]]) -> Session:
         """The inputs one after another, until an end, or the screen before an effect that may not run."""
@@ -284,6 +299,8 @@ class Callbacks:
             if session.ended:
                 break
             turn.replaying = number < len(inputs)
+            if session.asking and text.strip() == RESUME_KEYS[1]:
+                session = await self._begun_anew(turn, session)
             identity = Identity(len(transcript), self._digest(turn, transcript))
             try:
                 session = await self._advance(turn, session, Input(text, identity))
@@ -294,6 +311,15 @@ class Callbacks:
                 whole = turn.callback.transcript
                 return with_changes(session, position=len(whole), digest=self._digest(turn, whole))
         return session
+
+    async def _begun_anew(self, turn: _Turn, session: Session) -> Session:
+        """Who rather starts again than goes on starts on the flows as they are now."""
+        program = await self._programs.fresh()
+        flow = program.dial.get(session.service_code)
+        if flow is None:
+            return session
+        turn.program = program
+        return begin(program, flow, session)
 
     def _fresh(self, turn: _Turn) -> Session:
         callback = turn.callback
