@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,12 @@ MIN_RATIO = 0.3
 MIN_OPENINGS = 0.6
 """The rate of account openings, as a share of the rate of three empty DBOS steps on the same database."""
 OPENINGS_WITHIN_S = 300.0
+CHECK_WITHIN_S, CHECK_WITHIN_MB = 10.0, 500
+"""Of `ussd check` on 200 flows of 50 states in three languages, with its proof: time on the wall, and memory."""
+MAX_STEP_RATIO = 1.1
+"""Of a step in a flow of 5,000 states to one in a flow of 10."""
 ROUNDS = 5
+FLOWS_WITHIN_S = 120.0
 CONNECTIONS = 32
 WARM_UP_S = 0.7
 SECONDS = 3.0
@@ -155,7 +161,53 @@ def main() -> int:
     )
     console.print(f"callbacks per second, engine to bare: {speed:.2f} (at least {MIN_RATIO})")
     console.print(f"server CPU per callback, engine to bare: {cpu:.2f}")
-    return 0 if _openings(console) and speed >= MIN_RATIO else 1
+    held = [speed >= MIN_RATIO, _checking(console), _steps(console), _openings(console)]
+    return 0 if all(held) else 1
+
+
+def _checking(console: Console) -> bool:
+    """The command as an author runs it; and how much less a worker does with flows that were proven when published."""
+    with tempfile.TemporaryDirectory(prefix="ussd-bench-") as folder:
+        _flows("write", folder)
+        began = time.perf_counter()
+        with subprocess.Popen([sys.executable, "-m", "ussd_engine", "check", folder], cwd=ROOT) as check:
+            _, status, used = os.wait4(check.pid, 0)
+            check.returncode = os.waitstatus_to_exitcode(status)
+        took, memory = time.perf_counter() - began, used.ru_maxrss / 1024
+        if check.returncode:
+            sys.exit("The flows of the bench do not pass 'ussd check'")
+        cpu = _flows("load", folder)
+    console.print(
+        f"ussd check, 200 flows of 50 states in 3 languages: {took:.1f} s (below {CHECK_WITHIN_S:g}),"
+        f" {memory:.0f} MB (below {CHECK_WITHIN_MB})"
+    )
+    console.print(
+        f"CPU of a worker that loads them from the database, to the check: {cpu['load_s'] / cpu['check_s']:.2f}"
+    )
+    return took < CHECK_WITHIN_S and memory < CHECK_WITHIN_MB
+
+
+def _steps(console: Console) -> bool:
+    rounds = _flows("steps")
+    ratio: float = median(
+        large / small for small, large in zip(rounds["small"], rounds["large"], strict=True)
+    )
+    console.print(f"a step in a flow of 5,000 states to one of 10: {ratio:.2f} (at most {MAX_STEP_RATIO})")
+    return ratio <= MAX_STEP_RATIO
+
+
+def _flows(*what: str) -> Any:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.bench.flows", *what],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=FLOWS_WITHIN_S,
+        check=False,
+    )
+    if run.returncode:
+        sys.exit(run.stderr[-3000:])
+    return json.loads(run.stdout)
 
 
 def _openings(console: Console) -> bool:
