@@ -13,10 +13,10 @@ from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
 from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.happenings import Run
 from ussd_engine.runtime.program import Program, Value
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import dumps
-from ussd_engine.runtime.step import Run
 from ussd_engine.services.action_specs import SPECS
 
 SHIPPED = Path(__file__).parents[2] / "flows"

@@ -21,22 +21,11 @@ from ussd_engine.flow.pager import Navigation, Profile, paginate
 from ussd_engine.flow.phrases import PHRASES
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
+from ussd_engine.runtime.happenings import Happening, Identity, Input, Outcome, Proceed, Result, Run
 from ussd_engine.runtime.program import CompiledFlow, Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
-from ussd_engine.runtime.step import (
-    Happening,
-    Identity,
-    Input,
-    Outcome,
-    Proceed,
-    Result,
-    Run,
-    begin,
-    resumed,
-    step,
-    waits_for_action,
-)
+from ussd_engine.runtime.step import begin, resumed, step, waits_for_action
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.actions import Actions, Invocation
 from ussd_engine.services.deadline import within
