@@ -32,8 +32,8 @@ from adapters.sms.console import ConsoleSms
 from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import Library
 from ussd_engine.platform import revisions
-from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.directory import Directory
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.platform.staff import Act

@@ -20,8 +20,8 @@ from tests.database_fixtures import Urls, sqlite_in
 from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable, UssdError
 from ussd_engine.flow.sms_templates import parse_templates
 from ussd_engine.flow.source import read
-from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.directory import Directory
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
