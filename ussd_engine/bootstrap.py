@@ -113,9 +113,7 @@ class Engine:
 
 def check_flows(settings: Settings, *, sms: bool = True) -> Checked:
     """The shipped or configured flows. Raises InvalidFlows with every finding."""
-    folder = settings.flows.dir
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    return publishing.check(folder, str(shown), settings.phone.default_region, settings.screens, sms=sms)
+    return publishing.check(settings.flows.dir, settings.phone.default_region, settings.screens, sms=sms)
 
 
 def _compiled(library: Library, settings: Settings) -> Program:
