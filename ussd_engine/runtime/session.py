@@ -7,7 +7,6 @@ the subscriber typed is kept only as length and keyed digest. A session that has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -146,21 +145,16 @@ def _unread(raw: bytes) -> str:
     return "a stored session is not of the form that this engine writes"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a live session stands, the dialled flow first: flow and state of every frame. Nothing of its subscriber."""
+def places(raw: bytes) -> list[tuple[str, str]] | None:
+    """Where a stored session stands, the dialled flow first: flow and state of every frame. None when it has ended.
 
-    revision: str
-    places: tuple[tuple[str, str], ...]
-
-
-def standing(raw: bytes) -> Standing | None:
-    """Of a stored session, without opening anything; None when it has ended. Raises SessionCorrupt."""
+    Nothing of its subscriber is looked at or opened. Raises SessionCorrupt.
+    """
     try:
         data = orjson.loads(raw)
         if data["ended"]:
             return None
-        return Standing(data["revision"], tuple([(flow, state) for flow, state, _ in data["frames"]]))
+        return [(flow, state) for flow, state, _ in data["frames"]]
     except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
         raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
 
