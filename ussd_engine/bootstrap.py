@@ -202,10 +202,10 @@ async def running(
             admissions,
         )
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
-        pins = Pins(
-            configured.limit(settings), HashRoom(), workflows, policy, directory, database, keys, clock
-        )
-        first_pins = FirstPins(gate, operations, pins.hashes, policy, directory, database, keys, clock)
+        hashes = HashRoom()
+        stack.push_async_callback(hashes.close)
+        pins = Pins(configured.limit(settings), hashes, workflows, policy, directory, database, keys, clock)
+        first_pins = FirstPins(gate, operations, hashes, policy, directory, database, keys, clock)
         recovery = Recovery(database, keys, clock, workflows)
         workers = Workers(database, clock, workflows, settings.workflows.executor_id)
         await workers.beat()

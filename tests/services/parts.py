@@ -404,6 +404,7 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
         yield Parts(**vars(built), sandbox=sandbox, bank=bank, console=console, sms=sms, events=events)
     finally:
         await built.workflows.close()
+        await built.pins.hashes.close()
         await built.database.close()
         await bank.close()
         await sms.close()
