@@ -65,7 +65,6 @@ from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
 from ussd_engine.web.feed import Feed
-from ussd_engine.web.security import load_or_create_api_key
 from ussd_engine.web.staff_api import StaffApi
 
 PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after_s=60.0)
@@ -129,7 +128,6 @@ async def running(
     between: Between | None = None,
 ) -> AsyncIterator[Engine]:
     """Start everything, and stop it at the end of the block."""
-    data_dir = settings.data_dir
     keys, clock = prepare(settings), SystemClock()
     async with AsyncExitStack() as stack:
         store, events = await configured.stores(settings, sessions, clock, stack)
@@ -248,10 +246,7 @@ async def running(
             networks=configured.networks(settings),
         )
         gateways = configured.gateways(settings)
-        own_key = settings.api.key
-        api_key, api_key_file = load_or_create_api_key(
-            data_dir, own_key.get_secret_value() if own_key else None
-        )
+        api_key, api_key_file = configured.api_key(settings)
         callers = Callers(database, clock, api_key)
         deliveries = Deliveries(database, keys, clock, notifications.tell_failures)
         staff = StaffApi(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Literal, TextIO
 
 from aiohttp.typedefs import Handler
@@ -28,6 +29,7 @@ from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.policies import Policy
 from ussd_engine.settings import Settings
 from ussd_engine.settings_model import EMBEDDED, NumberChecks
+from ussd_engine.web.security import load_or_create_api_key
 from ussd_engine.web.sms_reports import reports_route
 
 Sessions = Literal["configured", "memory"]
@@ -160,3 +162,9 @@ def gateways(settings: Settings) -> dict[str, Gateway]:
         name: GATEWAYS[entry.type](name, accept_unescaped_plus=entry.accept_unescaped_plus)
         for name, entry in settings.gateways.items()
     }
+
+
+def api_key(settings: Settings) -> tuple[str, Path | None]:
+    """The key, and the file that it is kept in where the engine has made it itself."""
+    own = settings.api.key
+    return load_or_create_api_key(settings.data_dir, own.get_secret_value() if own else None)
