@@ -15,7 +15,7 @@ import pytest
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.flow.vocabulary import ActionSpec
 from ussd_engine.runtime.compiler import compile_library
-from ussd_engine.runtime.step import Result
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.testing.rig import Rig
 from ussd_engine.testing.transcript import Transcript, loads

@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 EVERYTHING = {
     "bootstrap",
+    "configured",
     "cli",
     "console",
     "staff_commands",

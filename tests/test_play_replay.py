@@ -16,8 +16,8 @@ from tests.test_play import play, words
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.vocabulary import ActionSpec, Kind, ListOf
 from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Value
-from ussd_engine.runtime.step import Result
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import JUNK

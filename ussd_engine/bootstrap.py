@@ -1,4 +1,4 @@
-"""The composition root: settings to adapters to services to the application. The only module that knows all.
+"""The composition root: the adapters of `configured` to services to the application. The only module that knows all.
 
 What is started here is stopped here, in the opposite order, also when a later part fails to start.
 """
@@ -12,32 +12,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol, TextIO
+from typing import Literal, Protocol
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from sqlalchemy import text
 
-from adapters.cbs.sandbox import SandboxBank
-from adapters.events.memory import MemoryEvents
-from adapters.events.redis import RedisEvents
-from adapters.gateways import GATEWAYS
-from adapters.numbers.camara import CamaraNumberChecks
-from adapters.numbers.sandbox import SandboxNumberChecks
-from adapters.sessions.embedded import EmbeddedRedis
-from adapters.sessions.memory import MemorySessionStore
-from adapters.sessions.redis import RedisSessionStore
-from adapters.sms.africastalking import AfricasTalkingSms, parse_report
-from adapters.sms.console import ConsoleSms
-from ussd_engine.errors import SettingsError
+from ussd_engine import configured
+from ussd_engine.configured import Sessions
 from ussd_engine.flow.loader import Library
 from ussd_engine.platform import revisions
-from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.gate import Limit
+from ussd_engine.platform.directory import Directory
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.platform.staff import Act
-from ussd_engine.ports import Clock, Events, Gateway, SessionStore, SmsSender
+from ussd_engine.ports import Clock, Gateway, SessionStore, SmsSender
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.sealing import KeyRing
@@ -50,7 +38,7 @@ from ussd_engine.services.approvals import WORKFLOW as DECISION
 from ussd_engine.services.approvals import Approvals
 from ussd_engine.services.backoff import Backoff
 from ussd_engine.services.birth_date_gate import BirthDateGate
-from ussd_engine.services.callbacks import Callbacks, Network, Programs
+from ussd_engine.services.callbacks import Callbacks, Programs
 from ussd_engine.services.callers import Callers
 from ussd_engine.services.deliveries import Deliveries
 from ussd_engine.services.first_pin import SET, FirstPins
@@ -59,13 +47,11 @@ from ussd_engine.services.live import LOOK_EVERY_S, Live, announce
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.notifications import WORKFLOW as MESSAGE
 from ussd_engine.services.notifications import Notifications
-from ussd_engine.services.number_gate import NumberGate
 from ussd_engine.services.opening import Opening
 from ussd_engine.services.operations import Operations
 from ussd_engine.services.pin_hashes import HashRoom
 from ussd_engine.services.pin_reset import PinResets
 from ussd_engine.services.pins import CHANGE, VERIFY, Pins
-from ussd_engine.services.policies import Policy
 from ussd_engine.services.profile import LANGUAGE, Profiles
 from ussd_engine.services.publishing import ACTOR, Checked, Folder
 from ussd_engine.services.recovery import Recovery
@@ -75,13 +61,10 @@ from ussd_engine.services.translations import kinds as overridden
 from ussd_engine.services.workers import BEAT_S, Workers
 from ussd_engine.services.workflows import Workflows
 from ussd_engine.settings import Settings
-from ussd_engine.settings_model import EMBEDDED, NumberChecks
 from ussd_engine.storage import open_database, prepare
 from ussd_engine.web.api_v1 import Api
 from ussd_engine.web.app import build_app
 from ussd_engine.web.feed import Feed
-from ussd_engine.web.security import load_or_create_api_key
-from ussd_engine.web.sms_reports import reports_route
 from ussd_engine.web.staff_api import StaffApi
 
 PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after_s=60.0)
@@ -89,7 +72,6 @@ PERSIST = Backoff(first_delay_s=0.2, factor=2.0, max_delay_s=30.0, give_up_after
 SMS_RETRY = Backoff(first_delay_s=2.0, factor=2.0, max_delay_s=600.0, give_up_after_s=86_400.0)
 """For a message that the sender did not take: a day, after which the news is stale."""
 
-Sessions = Literal["configured", "memory"]
 TakeUp = Literal["unless_published", "always", "played", "never"]
 """Whether the folder of flows becomes the current revision at the start. `never` serves what is current already, and
 a folder that is `played` needs no SMS texts: who writes a flow has the menus first.
@@ -130,22 +112,11 @@ class Engine:
 
 def check_flows(settings: Settings, *, sms: bool = True) -> Checked:
     """The shipped or configured flows. Raises InvalidFlows with every finding."""
-    folder = settings.flows.dir
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    return publishing.check(folder, str(shown), settings.phone.default_region, settings.screens, sms=sms)
+    return publishing.check(settings.flows.dir, settings.phone.default_region, settings.screens, sms=sms)
 
 
 def _compiled(library: Library, settings: Settings) -> Program:
     return compile_library(library, SPECS, settings.phone.default_region)
-
-
-def _policy(settings: Settings) -> Policy:
-    policy = settings.policy
-    return Policy(frozenset(policy.actions), policy.kyc_tier, policy.openings_per_day)
-
-
-def _limit(settings: Settings) -> Limit:
-    return Limit(settings.gate.attempts, settings.gate.lockout_s)
 
 
 @asynccontextmanager
@@ -157,11 +128,10 @@ async def running(
     between: Between | None = None,
 ) -> AsyncIterator[Engine]:
     """Start everything, and stop it at the end of the block."""
-    data_dir = settings.data_dir
     keys, clock = prepare(settings), SystemClock()
     async with AsyncExitStack() as stack:
-        store, events = await _stores(settings, sessions, clock, stack)
-        policy = _policy(settings)
+        store, events = await configured.stores(settings, sessions, clock, stack)
+        policy = configured.policy(settings)
         database = await stack.enter_async_context(open_database(settings, keys))
         await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
         await _take_up(flows, settings, database, store, keys, clock)
@@ -170,7 +140,7 @@ async def running(
         await live.open()
         translations = Translations(live)
         workflows = Workflows(
-            _workflows_url(settings),
+            configured.workflows_url(settings),
             keys,
             executor_id=settings.workflows.executor_id,
             application_version=settings.workflows.application_version,
@@ -178,7 +148,7 @@ async def running(
         )
         # `play` shows the messages itself
         echo = sys.stdout if sys.stdout.isatty() and sessions == "configured" else None
-        bank, sms = _bank(settings, clock), _sms(settings, clock, echo)
+        bank, sms = configured.bank(settings, clock), configured.sms(settings, clock, echo)
         stack.push_async_callback(bank.close)
         stack.push_async_callback(sms.close)
         notifications = Notifications(
@@ -190,7 +160,7 @@ async def running(
             events,
             lambda: live.current.library.sms,
             SMS_RETRY,
-            _held_for_s(settings),
+            configured.held_for_s(settings),
         )
         operations = Operations(database, keys, clock, workflows, notifications)
         directory = Directory(keys, settings.identities.resolve_phone_by)
@@ -215,8 +185,8 @@ async def running(
             keys,
             clock,
             bank,
-            _limit(settings),
-            await _number_gate(settings, clock, stack),
+            configured.limit(settings),
+            await configured.number_gate(settings, clock, stack),
             workflows,
         )
         subscriptions = Subscriptions(database, keys, bank, directory, policy, gate, operations, admissions)
@@ -226,12 +196,14 @@ async def running(
             policy,
             workflows,
             operations,
-            Opening(database, bank, clock, workflows, _reconcile(settings)),
+            Opening(database, bank, clock, workflows, configured.reconcile(settings)),
             admissions,
         )
         profiles = Profiles(database, keys, clock, directory, policy, workflows, approvals)
-        pins = Pins(_limit(settings), HashRoom(), workflows, policy, directory, database, keys, clock)
-        first_pins = FirstPins(gate, operations, pins.hashes, policy, directory, database, keys, clock)
+        hashes = HashRoom()
+        stack.push_async_callback(hashes.close)
+        pins = Pins(configured.limit(settings), hashes, workflows, policy, directory, database, keys, clock)
+        first_pins = FirstPins(gate, operations, hashes, policy, directory, database, keys, clock)
         recovery = Recovery(database, keys, clock, workflows)
         workers = Workers(database, clock, workflows, settings.workflows.executor_id)
         await workers.beat()
@@ -271,16 +243,10 @@ async def running(
             actions=between.actions(actions) if between else actions,
             keys=keys,
             clock=clock,
-            networks=_networks(settings),
+            networks=configured.networks(settings),
         )
-        gateways: dict[str, Gateway] = {
-            name: GATEWAYS[entry.type](name, accept_unescaped_plus=entry.accept_unescaped_plus)
-            for name, entry in settings.gateways.items()
-        }
-        configured = settings.api.key
-        api_key, api_key_file = load_or_create_api_key(
-            data_dir, configured.get_secret_value() if configured else None
-        )
+        gateways = configured.gateways(settings)
+        api_key, api_key_file = configured.api_key(settings)
         callers = Callers(database, clock, api_key)
         deliveries = Deliveries(database, keys, clock, notifications.tell_failures)
         staff = StaffApi(
@@ -312,7 +278,7 @@ async def running(
             callbacks=callbacks,
             events=Feed(events, callers, listeners=settings.feed.listeners),
             checks={"sessions": store.ping, "database": lambda: _ping(database)},
-            sms_reports=_sms_reports(settings, deliveries),
+            sms_reports=configured.sms_reports(settings, deliveries),
         )
         yield Engine(
             settings=settings,
@@ -340,117 +306,5 @@ async def _take_up(
         await announce(store)
 
 
-async def _stores(
-    settings: Settings, sessions: Sessions, clock: Clock, stack: AsyncExitStack
-) -> tuple[SessionStore, Events]:
-    if sessions == "memory":
-        return MemorySessionStore(clock), MemoryEvents()
-    url = settings.redis.url.get_secret_value()
-    if url == EMBEDDED:
-        server = EmbeddedRedis(settings.data_dir)
-        await server.start()
-        stack.push_async_callback(server.stop)
-        url = server.url
-    store = RedisSessionStore(url, timeout_s=settings.redis.timeout_s)
-    stack.push_async_callback(store.close)
-    events = RedisEvents(url, timeout_s=settings.redis.timeout_s, keep_events=settings.feed.keep_events)
-    stack.push_async_callback(events.close)
-    return store, events
-
-
 async def _ping(database: Database) -> None:
     await database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
-
-
-def _workflows_url(settings: Settings) -> str:
-    url = settings.workflows.url.get_secret_value()
-    return f"sqlite:///{settings.data_dir / 'workflows.sqlite'}" if url == EMBEDDED else url
-
-
-def _bank(settings: Settings, clock: Clock) -> SandboxBank:
-    sandbox = settings.cbs.sandbox
-    return SandboxBank(
-        settings.data_dir / "sandbox_bank.sqlite",
-        clock,
-        timeout_s=settings.cbs.timeout_s,
-        slow_s=sandbox.slow_s,
-        approval_s=sandbox.approval_s,
-    )
-
-
-def _sms(settings: Settings, clock: Clock, echo: TextIO | None) -> SmsSender:
-    if settings.sms.adapter == "console":
-        return ConsoleSms(settings.data_dir / "sms.sqlite", clock, echo)
-    entry = settings.sms.africastalking
-    if entry.username is None or entry.api_key is None:
-        raise SettingsError("sms.adapter africastalking needs sms.africastalking.username and api_key")
-    return AfricasTalkingSms(
-        base_url=entry.base_url,
-        username=entry.username,
-        api_key=entry.api_key.get_secret_value(),
-        sender_id=entry.sender_id,
-        timeout_s=entry.timeout_s,
-    )
-
-
-def _held_for_s(settings: Settings) -> float:
-    """How long an attempt at a message may be under way, with the time to note how it went."""
-    sends_within_s = 5.0 if settings.sms.adapter == "console" else settings.sms.africastalking.timeout_s
-    return sends_within_s + 10.0
-
-
-def _sms_reports(settings: Settings, deliveries: Deliveries) -> dict[str, Handler]:
-    """The routes of delivery reports by instance name. The console sender has none."""
-    if settings.sms.adapter == "console":
-        return {}
-    route = reports_route(parse_report, deliveries, settings.api.max_body_bytes)
-    return {settings.sms.africastalking.reports_name: route}
-
-
-async def _number_gate(settings: Settings, clock: Clock, stack: AsyncExitStack) -> NumberGate | None:
-    entry = settings.number_checks
-    if entry.adapter is None:
-        return None
-    checks = SandboxNumberChecks(clock) if entry.adapter == "sandbox" else _camara(entry, clock)
-    stack.push_async_callback(checks.close)
-    return NumberGate(
-        checks, sim_swap_within_h=entry.sim_swap_within_h, when_unavailable=entry.when_unavailable
-    )
-
-
-def _camara(entry: NumberChecks, clock: Clock) -> CamaraNumberChecks:
-    camara = entry.camara
-    if camara.token_url is None or camara.client_id is None or camara.client_secret is None:
-        raise SettingsError(
-            "number_checks.adapter camara needs token_url, client_id and client_secret of number_checks.camara"
-        )
-    if camara.sim_swap_url is None and camara.number_recycling_url is None:
-        raise SettingsError(
-            "number_checks.adapter camara needs sim_swap_url or number_recycling_url, or nothing is checked"
-        )
-    return CamaraNumberChecks(
-        clock,
-        sim_swap_url=camara.sim_swap_url,
-        number_recycling_url=camara.number_recycling_url,
-        token_url=camara.token_url,
-        client_id=camara.client_id,
-        client_secret=camara.client_secret.get_secret_value(),
-        scope=camara.scope,
-        timeout_s=entry.timeout_s,
-    )
-
-
-def _reconcile(settings: Settings) -> Backoff:
-    entry = settings.reconcile
-    return Backoff(entry.first_delay_s, entry.factor, entry.max_delay_s, entry.give_up_after_s)
-
-
-def _networks(settings: Settings) -> dict[str, Network]:
-    return {
-        code: Network(
-            profile=profile.profile,
-            ttl_ms=round((profile.session_s + profile.grace_s) * 1000),
-            answer_deadline_s=profile.answer_deadline_s,
-        )
-        for code, profile in settings.network_profiles.items()
-    }

@@ -113,13 +113,12 @@ def _settings(command: str, config: Path | None) -> Settings:
 def _check(folder: Path, settings: Settings) -> Checked:
     """What is wrong with it is printed, warnings too; an error ends the command."""
     from ussd_engine.flow.diagnostic import InvalidFlows, as_text  # noqa: PLC0415 - see cli.py
-    from ussd_engine.services.publishing import check  # noqa: PLC0415
+    from ussd_engine.services.publishing import check, shown  # noqa: PLC0415
 
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     try:
-        checked = check(folder, str(shown), settings.phone.default_region, settings.screens)
+        checked = check(folder, settings.phone.default_region, settings.screens)
     except InvalidFlows as error:
-        typer.echo(f"{error}\n{shown}: not published, nothing was changed")
+        typer.echo(f"{error}\n{shown(folder)}: not published, nothing was changed")
         raise typer.Exit(FINDINGS) from None
     except FlowError as error:
         fail("publish", error)

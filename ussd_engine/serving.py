@@ -22,6 +22,7 @@ from ussd_engine.bootstrap import Engine, TakeUp, running
 from ussd_engine.errors import DatabaseUnavailable, SettingsError
 from ussd_engine.listening import bound, cannot_listen
 from ussd_engine.reloading import reloading
+from ussd_engine.services.publishing import shown
 from ussd_engine.signals import Signals
 from ussd_engine.web.api_v1 import PREFIX
 from ussd_engine.web.app import runner
@@ -124,7 +125,7 @@ def welcome(engine: Engine, url: str, config: Path | None) -> str:
     if engine.api_key_file:
         lines += [
             f"  API key        {engine.api_key}",
-            f"                 made for this machine, kept in {_short(engine.api_key_file)}",
+            f"                 made for this machine, kept in {shown(engine.api_key_file)}",
         ]
     lines.append(f"  Flows          {_flows(engine)}")
     lines += ["", "Dial, in another terminal:", "", *_dial(engine, url)]
@@ -136,7 +137,7 @@ def welcome(engine: Engine, url: str, config: Path | None) -> str:
 def _flows(engine: Engine) -> str:
     """Which revision is served, and where it came from: after a `publish` the folder may hold another one."""
     last = engine.live.publication
-    folder = _short(engine.settings.flows.dir)
+    folder = shown(engine.settings.flows.dir)
     where = (
         f"as in {folder}" if last.how == "folder" else f"published by {last.actor}, whatever {folder} holds"
     )
@@ -153,7 +154,7 @@ def _dial(engine: Engine, url: str) -> list[str]:
 
 
 def _ask(engine: Engine, url: str) -> list[str]:
-    key = f"$(cat {shlex.quote(_short(engine.api_key_file))})" if engine.api_key_file else "$USSD__API__KEY"
+    key = f"$(cat {shlex.quote(shown(engine.api_key_file))})" if engine.api_key_file else "$USSD__API__KEY"
     return [
         f"  curl {url}{PREFIX}/subscription/check \\",
         f'    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
@@ -162,9 +163,5 @@ def _ask(engine: Engine, url: str) -> list[str]:
 
 
 def _play(config: Path | None) -> str:
-    command = shlex.quote(_short(Path(sys.executable).parent / "ussd"))
+    command = shlex.quote(shown(Path(sys.executable).parent / "ussd"))
     return f"{command} play --config {shlex.quote(str(config))}" if config else f"{command} play"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

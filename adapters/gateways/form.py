@@ -67,7 +67,9 @@ def _check_media_type(content_type: str) -> None:
 
 
 def _decode(text: str, field: str) -> str:
-    if text.isascii() and "%" not in text and "+" not in text:  # as most are, and this runs at every key press
+    if (
+        text.isascii() and "%" not in text and "+" not in text
+    ):  # as most are, and this runs at every key press
         return text
     raw = text.encode(errors="surrogateescape").replace(b"+", b" ")
     try:

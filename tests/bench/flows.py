@@ -17,9 +17,10 @@ from ussd_engine.flow import stored
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
 from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.happenings import Identity, Input, Proceed
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.session import Session
-from ussd_engine.runtime.step import Identity, Input, Proceed, begin, step
+from ussd_engine.runtime.step import begin, step
 from ussd_engine.services.action_specs import SPECS
 
 FLOWS = 200

@@ -17,9 +17,10 @@ from ussd_engine.flow.fit import Fit, fits
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.vocabulary import ActionSpec, Input, ListOf
+from ussd_engine.runtime.happenings import Proceed
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Frame, Mark
-from ussd_engine.runtime.step import Proceed, step
+from ussd_engine.runtime.step import step
 from ussd_engine.testing.values import given_back
 
 DATA = """

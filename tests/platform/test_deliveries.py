@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 import pytest_asyncio
@@ -12,7 +12,7 @@ from sqlalchemy import select
 from tests.outbox_rows import KEYS, NOW, PHONE, Message, put
 from ussd_engine.platform import outbox
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.deliveries import STANDINGS, Listed, Standing, listed, record_report
+from ussd_engine.platform.deliveries import Listed, Standing, listed, record_report
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.outbox import Notification
 from ussd_engine.platform.tables import notifications
@@ -140,7 +140,7 @@ async def test_list_by_standing(database: Database, standing: Standing | None, i
 async def test_every_message_has_one_standing(database: Database) -> None:
     """None is listed twice, and none is missing from every list."""
     await put_all(database, *ALL)
-    found = [message.id for standing in STANDINGS for message in await list_(database, standing)]
+    found = [message.id for standing in get_args(Standing) for message in await list_(database, standing)]
     assert sorted(found) == sorted(message.id for message in ALL)
 
 

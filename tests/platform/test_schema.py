@@ -17,8 +17,10 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from ussd_engine.platform import audit, changes, gate, operations
 from ussd_engine.platform import customers as people
 from ussd_engine.platform.audit import AuditEntry
-from ussd_engine.platform.customers import Directory, IdentityTaken, Person
+from ussd_engine.platform.customers import Person
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.directory import Directory, claims
+from ussd_engine.platform.identities import IdentityTaken, move_identity
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.operations import Claim
 from ussd_engine.platform.reference import ensure_reference_data
@@ -240,14 +242,14 @@ async def test_an_identity_never_moves_silently(database: Database) -> None:
         people.save_person(connection, KEYS, "c1", old, NOW)
         people.save_person(connection, KEYS, "c1", person("REF-1", "+254711000002"), NOW)
         new = person("REF-2", "+254711000001", national_id="id 12345")
-        known, contested = people.claims(connection, KEYS, directory, new)
+        known, contested = claims(connection, KEYS, directory, new)
         assert known is None
         assert [(one.kind, one.holder) for one in contested] == [("national_id", "c1"), ("phone", "c1")]
         with pytest.raises(IdentityTaken):
             people.save_person(connection, KEYS, "c2", new, NOW)
-        moved = people.move_identity(connection, contested[1].identity_id, "c1", "c2", NOW)
+        moved = move_identity(connection, contested[1].identity_id, "c1", "c2", NOW)
         assert moved
-        assert not people.move_identity(connection, contested[1].identity_id, "c1", "c3", NOW)
+        assert not move_identity(connection, contested[1].identity_id, "c1", "c3", NOW)
         people.save_person(connection, KEYS, "c2", new, NOW)
         for phone, customer in (("+254711000001", "c2"), ("+254711000002", "c1")):
             found = directory.by_phone_number(connection, phone)

@@ -14,10 +14,11 @@ from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.vocabulary import ActionSpec
 from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.happenings import Happening, Identity, Input, Outcome, Proceed, Result, Run
 from ussd_engine.runtime.program import Program, Value
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
-from ussd_engine.runtime.step import Happening, Identity, Input, Outcome, Proceed, Result, Run, begin, step
+from ussd_engine.runtime.step import begin, step
 from ussd_engine.sealing import KeyRing
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)

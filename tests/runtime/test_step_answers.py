@@ -12,9 +12,10 @@ from tests.runtime.parts import KEYS, NOW, Phone, flow, program_of, typed
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.guards import GuardError
 from ussd_engine.flow.pager import Profile
+from ussd_engine.runtime.happenings import Proceed, Result, Run
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.session import Secret, dumps
-from ussd_engine.runtime.step import Proceed, Result, Run, step, waits_for_action
+from ussd_engine.runtime.step import step, waits_for_action
 
 ASK = flow(
     """

@@ -13,7 +13,8 @@ from ussd_engine.charset import septets, units
 from ussd_engine.errors import IllegalMove
 from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.vocabulary import ActionSpec, Input, ListOf
-from ussd_engine.runtime.step import Proceed, step
+from ussd_engine.runtime.happenings import Proceed
+from ussd_engine.runtime.step import step
 
 WALK = flow("""
     hello:

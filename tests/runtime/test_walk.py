@@ -13,11 +13,12 @@ from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
 from ussd_engine.runtime.compiler import compile_library
-from ussd_engine.runtime.program import Program, Value
+from ussd_engine.runtime.happenings import Run
+from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import dumps
-from ussd_engine.runtime.step import Run
 from ussd_engine.services.action_specs import SPECS
+from ussd_engine.testing.values import given_back_as
 
 SHIPPED = Path(__file__).parents[2] / "flows"
 BIRTH_DATE = "15011990"
@@ -50,13 +51,10 @@ def answered(phone: Phone, draw: st.DataObject) -> None:
         outcome = draw.draw(
             st.sampled_from([name for name in outcomes if name != "unavailable"] * 3 + ["unavailable"])
         )
-        outputs: dict[str, Value] = {}
-        for name in outcomes[outcome]:
-            digits = st.from_regex(r"[0-9]{1,16}", fullmatch=True)
-            kind = (
-                st.sampled_from(["en", "sw"]) if name == "language" else digits if "number" in name else texts
-            )
-            outputs[name] = draw.draw(kind)
+        outputs = {
+            name: draw.draw(given_back_as(kind, name, ["en", "sw"]))
+            for name, kind in outcomes[outcome].items()
+        }
         phone.result(outcome, **outputs)
 
 

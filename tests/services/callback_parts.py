@@ -15,10 +15,10 @@ from tests.runtime.parts import KEYS, program_of
 from ussd_engine.errors import SessionCorrupt
 from ussd_engine.flow.pager import Profile
 from ussd_engine.ports import Callback
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, loads
-from ussd_engine.runtime.step import Result
 from ussd_engine.services.actions import Actions, Invocation
 from ussd_engine.services.callbacks import Callbacks, Network
 

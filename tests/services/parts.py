@@ -20,8 +20,8 @@ from tests.database_fixtures import Urls, sqlite_in
 from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable, UssdError
 from ussd_engine.flow.sms_templates import parse_templates
 from ussd_engine.flow.source import read
-from ussd_engine.platform.customers import Directory
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.directory import Directory
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
@@ -404,6 +404,7 @@ async def running(folder: Path, **options: Any) -> AsyncIterator[Parts]:
         yield Parts(**vars(built), sandbox=sandbox, bank=bank, console=console, sms=sms, events=events)
     finally:
         await built.workflows.close()
+        await built.pins.hashes.close()
         await built.database.close()
         await bank.close()
         await sms.close()

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from tests.runtime.parts import KEYS, program_of
 from tests.services.callback_parts import FLOW, KEY, PHONE, PIN, SESSION, Engine, SampleActions, SampleStore
 from ussd_engine.errors import StoreUnavailable
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import dumps
-from ussd_engine.runtime.step import Result
 from ussd_engine.services.actions import Invocation
 
 SORRY = Screen("Sorry, something went wrong. Please dial again later.", end=True, label="sorry")

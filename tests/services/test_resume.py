@@ -7,9 +7,9 @@ from random import Random
 
 from tests.runtime.parts import KEYS, program_of
 from tests.services.callback_parts import FLOW, Engine, SampleStore
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.session import loads
-from ussd_engine.runtime.step import Result
 from ussd_engine.services.actions import Invocation
 
 QUESTION = "You were not done when the line dropped.\n1. Go on\n2. Start again"

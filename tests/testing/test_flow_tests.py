@@ -19,10 +19,11 @@ from tests.test_cli import ussd
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.text import fill
 from ussd_engine.flow_test_commands import DEFAULT_WALKS
+from ussd_engine.runtime import screens, step
 from ussd_engine.runtime import session as session_module
-from ussd_engine.runtime import step
 from ussd_engine.runtime.program import Action, CompiledFlow
 from ussd_engine.runtime.session import Mark, Secret, Session
+from ussd_engine.runtime.stand import Stand
 from ussd_engine.services import callbacks
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.callbacks import Callbacks
@@ -165,13 +166,13 @@ def secrets_in_the_store(_original: Any) -> Any:
 BAD_ENGINES = [
     (Callbacks, "_news", always_new, "repeat callback|stale callback|came at once"),
     (Callbacks, "_news", deaf, "led to none"),
-    (step._Turn, "conclude", back_into_the_action, "back has run an action"),
-    (step, "paginate", one_long_page, "a page of"),
+    (step, "_conclude", back_into_the_action, "back has run an action"),
+    (screens, "paginate", one_long_page, "a page of"),
     (callbacks, "_workflow_id", another_work_each_time, "more than once for one input"),
-    (step._Turn, "take", first_language_of_the_flow, "the session is in"),
-    (step._Turn, "store", deaf_to_languages, "the session is in"),
-    (step._Turn, "text", texts_of_the_first_language, "is not in the language of its session"),
-    (step._Turn, "_drawn", secrets_on_the_page, "a secret stands in"),
+    (step, "_take", first_language_of_the_flow, "the session is in"),
+    (Stand, "store", deaf_to_languages, "the session is in"),
+    (Stand, "text", texts_of_the_first_language, "is not in the language of its session"),
+    (screens, "_drawn", secrets_on_the_page, "a secret stands in"),
     (Callbacks, "_run", secrets_in_the_log, "a secret stands in"),
     (callbacks, "dumps", secrets_in_the_receipt, "a secret stands in"),
     (session_module, "_sealed", secrets_in_the_store, "a secret stands in"),
@@ -271,7 +272,7 @@ states:
 def test_options_hold_over_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a screen offers is taken when the day has changed; an engine that looks at the new day is caught."""
     walked(tmp_path, TODAY_ALONE)
-    monkeypatch.setattr(step._Turn, "on_screen", step._Turn.plain)
+    monkeypatch.setattr(Stand, "on_screen", Stand.plain)
     with pytest.raises(RuleBroken, match=r"sample\.hello refuses what it offers"):
         walked(tmp_path, TODAY_ALONE)
 

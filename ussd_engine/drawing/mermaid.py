@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ussd_engine.drawing.labels import said, said_beside
 from ussd_engine.drawing.lettering import clean
 from ussd_engine.drawing.picture import Arrow, Box, Picture
+from ussd_engine.drawing.stylesheet import KINDS
 
 SHAPES: Mapping[str, tuple[str, str]] = {
     "menu": ("(", ")"),
@@ -18,14 +19,12 @@ SHAPES: Mapping[str, tuple[str, str]] = {
     "route": ("{", "}"),
     "end": ("([", "])"),
 }
+_INK = "color:#1b2430"
 CLASSES = (
-    "classDef K_menu fill:#e8f0fe,stroke:#2f62c9,color:#1b2430",
-    "classDef K_ask fill:#e3f4f0,stroke:#0e7a68,color:#1b2430",
-    "classDef K_list fill:#e4f3fb,stroke:#0b6a94,color:#1b2430",
-    "classDef K_action fill:#fff1d9,stroke:#a65d00,color:#1b2430",
-    "classDef K_call fill:#f0eafc,stroke:#6741b5,color:#1b2430",
-    "classDef K_route fill:#fce8f1,stroke:#ad2c72,color:#1b2430",
-    "classDef K_end fill:#eceff3,stroke:#454f5f,stroke-width:3px,color:#1b2430",
+    *(
+        f"classDef K_{kind} fill:{fill},stroke:{line},{'stroke-width:3px,' if kind == 'end' else ''}{_INK}"
+        for kind, (fill, line, _, _) in KINDS.items()
+    ),
     "classDef K_start fill:#454f5f,stroke:#454f5f,color:#ffffff",
     "classDef K_never fill:#ffffff,stroke:#c2261c,stroke-dasharray:6 4,color:#c2261c",
 )

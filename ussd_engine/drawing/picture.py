@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ussd_engine.drawing.visits import Visits
-from ussd_engine.flow.graph import edges, gotos, ways
+from ussd_engine.flow.graph import edge_key, edges, gotos, state_key, ways
 from ussd_engine.flow.model import (
     ActionState,
     AskState,
@@ -80,7 +80,7 @@ def _box(flow: Flow, name: str, language: str, visits: Visits | None) -> Box:
         kind=kind_of(state).removesuffix(" state"),
         note=note,
         text="" if text is None else _first_line(flow, text, language),
-        visits=None if visits is None else visits.states.get(f"{flow.flow}.{name}", 0),
+        visits=None if visits is None else visits.states.get(state_key(flow.flow, name), 0),
     )
 
 
@@ -117,8 +117,7 @@ def _arrows(flow: Flow, language: str, visits: Visits | None) -> Iterator[Arrow]
     }
     for edge in edges(flow):
         caption, guards = captions[edge.source, edge.label]
-        key = f"{flow.flow}.{edge.source} {edge.label}"
-        count = None if visits is None else visits.edges.get(key, 0)
+        count = None if visits is None else visits.edges.get(edge_key(flow.flow, edge.source, edge.label), 0)
         yield Arrow(edge.label, edge.source, edge.target, caption, guards, count)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, sans-serif"
 
-_KINDS: Mapping[str, tuple[str, str, str, str]] = {
+KINDS: Mapping[str, tuple[str, str, str, str]] = {
     "menu": ("#e8f0fe", "#2f62c9", "#1a2c4e", "#8ab0f9"),
     "ask": ("#e3f4f0", "#0e7a68", "#10352f", "#5fcfba"),
     "list": ("#e4f3fb", "#0b6a94", "#123142", "#6cc3ea"),
@@ -22,7 +22,7 @@ def _kinds(fill: int) -> str:
     return "".join(
         f".{kind} .shape{{fill:{colours[fill]};stroke:{colours[fill + 1]}}}"
         f".{kind} .kind{{fill:{colours[fill + 1]}}}"
-        for kind, colours in _KINDS.items()
+        for kind, colours in KINDS.items()
     )
 
 

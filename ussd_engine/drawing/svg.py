@@ -25,6 +25,7 @@ from ussd_engine.drawing.lettering import clean, width
 from ussd_engine.drawing.outlines import OUTLINES, number
 from ussd_engine.drawing.picture import Arrow, Box, Picture
 from ussd_engine.drawing.stylesheet import STYLE
+from ussd_engine.flow.graph import edge_key, state_key
 
 MARGIN = 24.0
 PANEL = 20.0
@@ -184,7 +185,7 @@ def _start(spot: Spot) -> Iterator[str]:
 
 def _arrow(picture: Picture, arrow: Arrow, route: Route, lines: tuple[Line, ...]) -> Iterator[str]:
     never = " never" if arrow.visits == 0 else ""
-    key = f"{picture.flow}.{arrow.source} {arrow.label}"
+    key = edge_key(picture.flow, arrow.source, arrow.label)
     said_whole = ", ".join(text for text, _ in said_beside(arrow))
     yield f'<g class="edge{never}" data-edge={quoteattr(key)} role="graphics-symbol">'
     yield f"<title>{_text(f'{arrow.source} to {arrow.target}: {said_whole}')}</title>"
@@ -218,7 +219,7 @@ def _path(route: Route) -> str:
 
 def _box(picture: Picture, box: Box, spot: Spot, lines: tuple[Line, ...], flows: set[str]) -> Iterator[str]:
     never = " never" if box.visits == 0 else ""
-    key = f"{picture.flow}.{box.name}"
+    key = state_key(picture.flow, box.name)
     linked = box.kind == "call" and box.note in flows
     if linked:
         yield f'<a href="#flow-{box.note}">'

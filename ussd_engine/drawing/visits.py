@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ussd_engine.errors import UssdError
-from ussd_engine.flow.graph import edges
+from ussd_engine.flow.graph import edge_key, edges, state_key
 from ussd_engine.flow.model import Flow
 
 FORM = 'write {"states": {"flow.state": 1}, "edges": {"flow.state label": 1}}'
@@ -32,8 +32,8 @@ class Visits:
         """What was counted and is not in the flows: a mistake, or the counts of another revision."""
         known = set[str]()
         for flow in flows:
-            known.update(f"{flow.flow}.{name}" for name in flow.states)
-            known.update(f"{flow.flow}.{edge.source} {edge.label}" for edge in edges(flow))
+            known.update(state_key(flow.flow, name) for name in flow.states)
+            known.update(edge_key(flow.flow, edge.source, edge.label) for edge in edges(flow))
         return [key for key in (*self.states, *self.edges) if key not in known]
 
 

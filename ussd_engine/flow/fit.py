@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.flow.model import AskState, EndState, Flow, ItemField, ListState, MenuState, keys_of
 from ussd_engine.flow.pager import Navigation, Profile, budget_of, paginate
-from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.flow.phrases import PHRASES, RESUME_KEYS
 from ussd_engine.flow.text import Slot, per_language, pieces
 from ussd_engine.flow.values import limits
 from ussd_engine.flow.widest import GIVEN, Widest, given, widest
@@ -122,7 +122,7 @@ class _Words:
         """The question after the line dropped."""
         yield self._phrase("wrong_choice")
         yield self._phrase("resume_question")
-        for key, word in (("1", "resume_continue"), ("2", "resume_restart")):
+        for key, word in RESUME_KEYS.items():
             yield [f"{key}. ", *self._phrase(word)]
 
     def navigation(self, state: Screen | None, profile: Profile, *, ucs2: bool) -> Navigation:

@@ -39,6 +39,16 @@ class Edge:
     sets: frozenset[str] = frozenset()
 
 
+def state_key(flow: str, state: str) -> str:
+    """The name of a state among all flows, as counts of visits give it."""
+    return f"{flow}.{state}"
+
+
+def edge_key(flow: str, source: str, label: str) -> str:
+    """The name of an edge among all flows, as counts of visits give it."""
+    return f"{state_key(flow, source)} {label}"
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """A goto: its cases in order, each with its condition (none for `else` and for a plain target)."""

@@ -32,6 +32,8 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+RESUME_KEYS: Mapping[str, str] = {"1": "resume_continue", "2": "resume_restart"}
+"""What to press after the line dropped, and the words beside it."""
 OF_RESUME = frozenset({"resume_question", "resume_continue", "resume_restart"})
 """Words of a screen that a flow shows with 'resume: ask' alone."""
 

@@ -6,7 +6,7 @@ A message is `sent` when the sender accepted it. What follows stands in `deliver
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import ColumnElement, select, update
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Standing = Literal["queued", "sent", "delivered", "failed", "superseded"]
 """Where a message stands: `sent` is accepted and no more is known, `failed` is refused, given up or not delivered,
 `superseded` was left unsent for a later one."""
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,20 @@
-"""Inserts that both databases spell differently, made portable."""
+"""Rows that may be there already: ids that follow from what they are of, and inserts that both databases take."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Insert, Table
+
+
+def row_id(*parts: str) -> str:
+    """The same parts, the same id (a UUID), whoever comes first."""
+    return str(uuid5(NAMESPACE_OID, "\x1f".join(parts)))
 
 
 def insert_if_absent(connection: Connection, table: Table, **values: Any) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from ussd_engine.play.plausible import plausible
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Program, beginning_in
-from ussd_engine.runtime.step import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from ussd_engine.errors import UssdError
 from ussd_engine.owner_file import create_once
 
 if TYPE_CHECKING:
-    from ussd_engine.runtime.step import Result
+    from ussd_engine.runtime.happenings import Result
 
 
 class CannotSave(UssdError):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ussd_engine.flow.vocabulary import ActionSpec
-    from ussd_engine.runtime.step import Result
+    from ussd_engine.runtime.happenings import Result
     from ussd_engine.settings_model import NetworkProfile
 
 HELP: Final = """\

@@ -105,7 +105,6 @@ class List:
     goto: Goto
     back: str | None
     home: str | None
-    static: bool = False
 
 
 @dataclass(frozen=True, slots=True)

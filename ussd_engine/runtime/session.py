@@ -8,7 +8,6 @@ receipt alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -149,21 +148,16 @@ def _unread(raw: bytes) -> str:
     return "a stored session is not of the form that this engine writes"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a live session stands, the dialled flow first: flow and state of every frame. Nothing of its subscriber."""
+def places(raw: bytes) -> list[tuple[str, str]] | None:
+    """Where a stored session stands, the dialled flow first: flow and state of every frame. None when it has ended.
 
-    revision: str
-    places: tuple[tuple[str, str], ...]
-
-
-def standing(raw: bytes) -> Standing | None:
-    """Of a stored session, without opening anything; None when it has ended. Raises SessionCorrupt."""
+    Nothing of its subscriber is looked at or opened. Raises SessionCorrupt.
+    """
     try:
         data = orjson.loads(raw)
         if data["ended"]:
             return None
-        return Standing(data["revision"], tuple([(flow, state) for flow, state, _ in data["frames"]]))
+        return [(flow, state) for flow, state, _ in data["frames"]]
     except (orjson.JSONDecodeError, LookupError, TypeError, ValueError):
         raise SessionCorrupt("a stored session is not of the form that this engine writes") from None
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.services.admission import Admission
     from ussd_engine.services.opening import Opening
     from ussd_engine.services.operations import Operations

@@ -28,8 +28,8 @@ from ussd_engine.errors import (
 )
 from ussd_engine.phone import is_e164, normalise
 from ussd_engine.platform.gate import Verdict
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Value
-from ussd_engine.runtime.step import Result
 from ussd_engine.services.accounts import AccountOpened, Accounts, OpenAccountRequest
 from ussd_engine.services.first_pin import FirstPin, FirstPins
 from ussd_engine.services.operations import OperationPending

@@ -13,7 +13,9 @@ from uuid import uuid4
 
 from ussd_engine.platform import changes, customers
 from ussd_engine.platform.audit import AuditEntry
-from ussd_engine.platform.customers import Contested, IdentityTaken, Person
+from ussd_engine.platform.customers import Person
+from ussd_engine.platform.directory import claims
+from ussd_engine.platform.identities import Contested, IdentityTaken, move_identity
 from ussd_engine.platform.operations import derived_id
 from ussd_engine.services.approvals import Approvals, ChangeConflict, Kind, Request
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ussd_engine.platform.changes import StagedChange
-    from ussd_engine.platform.customers import Directory, Source
+    from ussd_engine.platform.customers import Source
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.platform.operations import Operation
     from ussd_engine.sealing import KeyRing
 
@@ -67,7 +70,7 @@ class Admission:
         None when such a change waits for the customer already. Policy approves nothing by which a phone number
         comes to a customer that another one has, or to a customer that was known under another.
         """
-        known, contested = customers.claims(connection, self._keys, self._directory, person)
+        known, contested = claims(connection, self._keys, self._directory, person)
         customer_id = known.customer_id if known else customers.customer_id_of(person.bank_ref)
         before = customers.snapshot(connection, self._keys, customer_id) if known else {}
         user = before.get("user", {})
@@ -185,7 +188,7 @@ def _conflict(
 
 def _move(connection: Connection, change: StagedChange, now: datetime) -> None:
     holder, claimant = change.before["customer_id"], change.after["customer_id"]
-    if not customers.move_identity(connection, change.entity_id, holder, claimant, now):
+    if not move_identity(connection, change.entity_id, holder, claimant, now):
         raise ChangeConflict(
             "the identity is no longer with the customer that it was to be taken from; reject this change"
         )

@@ -18,26 +18,14 @@ from msgspec.structs import replace as with_changes
 
 from ussd_engine.errors import SessionConflict, SessionCorrupt, UssdError
 from ussd_engine.flow.pager import Navigation, Profile, paginate
-from ussd_engine.flow.phrases import PHRASES
+from ussd_engine.flow.phrases import PHRASES, RESUME_KEYS
 from ussd_engine.logs import describe
 from ussd_engine.ports import Callback, Clock, EndReport, SessionStore
+from ussd_engine.runtime.happenings import Happening, Identity, Input, Outcome, Proceed, Result, Run
 from ussd_engine.runtime.program import CompiledFlow, Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Session, dumps, loads
-from ussd_engine.runtime.step import (
-    RESUME_KEYS,
-    Happening,
-    Identity,
-    Input,
-    Outcome,
-    Proceed,
-    Result,
-    Run,
-    begin,
-    resumed,
-    step,
-    waits_for_action,
-)
+from ussd_engine.runtime.step import begin, resumed, step, waits_for_action
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.actions import Actions, Invocation
 from ussd_engine.services.deadline import within
@@ -299,7 +287,7 @@ class Callbacks:
             if session.ended:
                 break
             turn.replaying = number < len(inputs)
-            if session.asking and text.strip() == RESUME_KEYS[1]:
+            if session.asking and RESUME_KEYS.get(text.strip()) == "resume_restart":
                 session = await self._begun_anew(turn, session)
             identity = Identity(len(transcript), self._digest(turn, transcript))
             try:

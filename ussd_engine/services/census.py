@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ussd_engine.errors import SessionCorrupt
-from ussd_engine.runtime.session import standing
+from ussd_engine.runtime.session import places
 
 if TYPE_CHECKING:
     from ussd_engine.flow.loader import Library
@@ -16,34 +16,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """The live sessions, also by revision. `nowhere`: how many stand in a state that the library does not have.
+    """The live sessions. `nowhere`: how many stand in a state that the library does not have.
 
     `places` are those states, "flow.state"; a session within a called flow may stand in two of them.
     """
 
     live: int
     nowhere: int
-    revisions: Counter[str] = field(default_factory=Counter)
     places: Counter[str] = field(default_factory=Counter)
 
 
 async def census(store: SessionStore, library: Library) -> Census:
-    """Of each session only the revision and its places are looked at."""
-    revisions, places = Counter[str](), Counter[str]()
-    nowhere = 0
+    """Of each session only its places are looked at."""
+    live, nowhere, missing = 0, 0, Counter[str]()
     async for raw in store.each():
         try:
-            session = standing(raw)
+            stands = places(raw)
         except SessionCorrupt:  # nobody can go on with it
             continue
-        if session is None:
+        if stands is None:
             continue
-        revisions[session.revision] += 1
+        live += 1
         gone = [
             f"{flow}.{state}"
-            for flow, state in session.places
+            for flow, state in stands
             if flow not in library.flows or state not in library.flows[flow].states
         ]
-        places.update(gone)
+        missing.update(gone)
         nowhere += bool(gone)
-    return Census(revisions.total(), nowhere, revisions, places)
+    return Census(live, nowhere, missing)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ussd_engine.errors import CustomerNotFound
-from ussd_engine.platform import customers, pins
+from ussd_engine.platform import pins
 from ussd_engine.platform.audit import AuditEntry
+from ussd_engine.platform.directory import by_bank_ref
 from ussd_engine.platform.operations import Claim, Kind, Operation
 from ussd_engine.services.birth_date_gate import settle
 from ussd_engine.services.operations import FAULT, OperationPending, Procedure, Refused, Success
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.birth_date_gate import BirthDateGate
@@ -106,7 +107,7 @@ class FirstPins:
 
     def _user_id(self, connection: Connection, phone_number: str, customer_ref: str) -> str | None:
         """None where the bank's customer under the number is not the one who is subscribed by it."""
-        at_bank = customers.by_bank_ref(connection, customer_ref)
+        at_bank = by_bank_ref(connection, customer_ref)
         here = self.directory.subscriber(connection, phone_number)
         same = at_bank is not None and here is not None and at_bank.customer_id == here.customer_id
         return here.user_id if here and same else None

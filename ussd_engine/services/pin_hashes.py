@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from ussd_engine.errors import Busy
@@ -46,15 +47,22 @@ def _scrypt(pin: str, salt: bytes, log2_n: int, r: int, p: int) -> bytes:
 
 
 class HashRoom:
-    """Where the hashes of one process are computed, a few at a time and beside the event loop."""
+    """Where the hashes of one process are computed, a few at a time and beside the event loop.
+
+    The threads are its own: a hash that nobody waits for any more keeps its place until it is computed.
+    """
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pin-hash")
 
     async def computed(self, work: Callable[[], T], wait_s: float) -> T:
         """Raises Busy where so many hashes are asked for at once that this one has no turn in time."""
         try:
-            async with asyncio.timeout(wait_s), self._places:
-                return await asyncio.to_thread(work)
+            async with asyncio.timeout(wait_s):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
             raise Busy("too many PINs are typed at once; nothing was changed, try again later") from None
+
+    async def close(self) -> None:
+        """What is being computed ends first."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)

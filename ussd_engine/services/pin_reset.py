@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ussd_engine.platform.changes import StagedChange
-    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.approvals import Approvals, Staged
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.platform.gate import Limit
     from ussd_engine.platform.pins import Pin
     from ussd_engine.ports import Clock

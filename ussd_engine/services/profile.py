@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ussd_engine.platform.changes import StagedChange
-    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.platform.subscribers import Subscriber
     from ussd_engine.ports import Clock
     from ussd_engine.sealing import KeyRing

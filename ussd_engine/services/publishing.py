@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,7 +21,6 @@ from ussd_engine.services.action_specs import SPECS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -53,13 +53,18 @@ class Checked:
         return Revision(self.program.revision, content, len(self.library.flows), states)
 
 
-def check(
-    folder: Path, shown_as: str, region: str, networks: Mapping[str, Profile], *, sms: bool = True
-) -> Checked:
+def shown(path: Path) -> str:
+    """As a person in the present folder types it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def check(folder: Path, region: str, networks: Mapping[str, Profile], *, sms: bool = True) -> Checked:
     """Raises InvalidFlows with every finding, and FlowError for no folder, or one without `sms` texts."""
-    library = load(folder, SPECS, shown_as, networks)
+    library = load(folder, SPECS, shown(folder), networks)
     if sms and not library.sms.texts:
-        raise FlowError(f"{shown_as}: no SMS texts in this folder; they are a .yaml file with an 'sms:' key")
+        raise FlowError(
+            f"{shown(folder)}: no SMS texts in this folder; they are a .yaml file with an 'sms:' key"
+        )
     return Checked(library, compile_library(library, SPECS, region))
 
 

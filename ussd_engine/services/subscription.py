@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
-from ussd_engine.platform import changes, customers
-from ussd_engine.platform.customers import LIVE, KnownCustomer, Person
+from ussd_engine.platform import changes
+from ussd_engine.platform.customers import LIVE, Person
+from ussd_engine.platform.directory import KnownCustomer, by_bank_ref
 from ussd_engine.platform.operations import Channel, Claim, Kind, Operation
 from ussd_engine.ports import Found, NotFound
 from ussd_engine.services.birth_date_gate import settle
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from ussd_engine.platform.customers import Directory
     from ussd_engine.platform.database import Database
+    from ussd_engine.platform.directory import Directory
     from ussd_engine.ports import CoreBanking
     from ussd_engine.sealing import KeyRing
     from ussd_engine.services.admission import Admission
@@ -170,7 +171,7 @@ class Subscriptions:
 
         A user under the number that is another customer's is no answer: somebody else has the number now, or had it.
         """
-        by_ref = customers.by_bank_ref(connection, customer_ref)
+        by_ref = by_bank_ref(connection, customer_ref)
         if by_ref is None or by_ref.user_status not in LIVE:
             return False
         by_phone = self._directory.by_phone_number(connection, phone_number)

@@ -13,22 +13,14 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from ussd_engine.errors import IllegalMove
+from ussd_engine.flow.phrases import RESUME_KEYS
 from ussd_engine.flow.vocabulary import ListOf
+from ussd_engine.runtime.happenings import Identity, Input, Outcome, Proceed, Result, Run
 from ussd_engine.runtime.program import Ask, List, Menu, Program
 from ussd_engine.runtime.route import ValueOf
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Secret, Session
-from ussd_engine.runtime.step import (
-    RESUME_KEYS,
-    Identity,
-    Input,
-    Outcome,
-    Proceed,
-    Result,
-    Run,
-    begin,
-    step,
-)
+from ussd_engine.runtime.step import begin, step
 from ussd_engine.testing import answers
 from ussd_engine.testing.rig import BEGIN, NETWORK, PHONE, Visits, watched
 
@@ -37,8 +29,8 @@ if TYPE_CHECKING:
 
     from ussd_engine.flow.pager import Profile
     from ussd_engine.flow.vocabulary import ActionSpec
+    from ussd_engine.runtime.happenings import Happening
     from ussd_engine.runtime.program import CompiledFlow, Scalar, Value
-    from ussd_engine.runtime.step import Happening
 
 MAX_SESSIONS = 50_000
 """Sessions that are looked at. A flow with more ways than that is walked as far as it goes."""

@@ -23,7 +23,7 @@ from ussd_engine.flow.graph import edges
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.model import CallState
 from ussd_engine.runtime.compiler import compile_library
-from ussd_engine.runtime.step import Result
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import junk

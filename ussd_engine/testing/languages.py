@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ussd_engine.runtime import route
 from ussd_engine.runtime.program import Action, Ask, Call, End, List, Menu, Program
-from ussd_engine.runtime.step import RESUME_LABEL
+from ussd_engine.runtime.screens import RESUME_LABEL
 from ussd_engine.testing.explore import languages_of, reader
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ussd_engine.testing.walk import RuleBroken, Walk
 if TYPE_CHECKING:
     from ussd_engine.flow.pager import Profile
     from ussd_engine.flow.vocabulary import ActionSpec
+    from ussd_engine.runtime.happenings import Result
     from ussd_engine.runtime.program import Program
-    from ussd_engine.runtime.step import Result
     from ussd_engine.testing.transcript import Called, Step, Transcript
 
 

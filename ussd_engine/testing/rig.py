@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, cast
 
 from adapters.sessions.memory import MemorySessionStore
 from ussd_engine.ports import Callback
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import CompiledFlow, End, Program, beginning_in
 from ussd_engine.runtime.session import Session, loads
-from ussd_engine.runtime.step import Result
 from ussd_engine.runtime.table import Table
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.callbacks import Callbacks, Network

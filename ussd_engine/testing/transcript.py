@@ -26,7 +26,7 @@ import yaml
 
 from ussd_engine.errors import FlowError
 from ussd_engine.flow.source import read
-from ussd_engine.runtime.step import Result
+from ussd_engine.runtime.happenings import Result
 
 if TYPE_CHECKING:
     from pathlib import Path

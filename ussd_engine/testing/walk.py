@@ -17,11 +17,13 @@ from structlog.testing import capture_logs
 from ussd_engine.charset import is_gsm7, septets, units
 from ussd_engine.errors import UssdError
 from ussd_engine.flow.pager import budget_of
+from ussd_engine.flow.phrases import RESUME_KEYS
 from ussd_engine.runtime.program import Ask, End, List, Menu
 from ussd_engine.runtime.route import read_answer
 from ussd_engine.runtime.screen import Screen
+from ussd_engine.runtime.screens import RESUME_LABEL
 from ussd_engine.runtime.session import Secret
-from ussd_engine.runtime.step import RESUME_KEYS, RESUME_LABEL, waits_for_action
+from ussd_engine.runtime.step import waits_for_action
 from ussd_engine.testing.answers import keys
 from ussd_engine.testing.explore import reader
 from ussd_engine.testing.languages import in_its_language, set_by, spoken_after
