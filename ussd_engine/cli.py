@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ussd_engine.flow.diagnostic import Diagnostic
+    from ussd_engine.flow.loader import Library
 
 app = typer.Typer(
     name="ussd",
@@ -146,6 +147,8 @@ def check(
     if explain is not None:
         _explain(explain)
         return
+    if widths and form != "text":
+        raise typer.BadParameter("the table is for people: leave --format away", param_hint="--widths")
     from ussd_engine.flow.diagnostic import InvalidFlows  # noqa: PLC0415 - see the module
     from ussd_engine.flow.loader import load  # noqa: PLC0415
     from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
@@ -155,24 +158,32 @@ def check(
         library = load(path, SPECS, networks=console.read_settings(config).screens)
     except InvalidFlows as error:
         _report(error.diagnostics, form, _count(error.diagnostics))
+        if widths:
+            _show_widths(error.drawn)
         raise typer.Exit(console.FINDINGS) from None
     except UssdError as error:
         console.fail("check", error)
-    from ussd_engine.runtime.compiler import compile_library  # noqa: PLC0415
-    from ussd_engine.settings_model import Phone  # noqa: PLC0415
+    from ussd_engine.runtime.compiler import revision_of  # noqa: PLC0415 - see the module
 
-    program = compile_library(library, SPECS, Phone().default_region)
-    languages = dict.fromkeys(language for flow in program.flows.values() for language in flow.languages)
+    flows = library.flows.values()
+    languages = dict.fromkeys(language for flow in flows for language in flow.languages)
     summary = (
-        f"{path}: {_some(len(program.flows), 'flow')}, "
-        f"{_some(sum(len(flow.nodes) for flow in program.flows.values()), 'state')}, "
-        f"languages {', '.join(languages)}, revision {program.revision}: {_count(library.warnings)}"
+        f"{path}: {_some(len(flows), 'flow')}, {_some(sum(len(flow.states) for flow in flows), 'state')}, "
+        f"languages {', '.join(languages)}, revision {revision_of(library)}: {_count(library.warnings)}"
     )
     _report(library.warnings, form, summary)
     if widths:
-        from ussd_engine.widths_table import show  # noqa: PLC0415 - see the module
+        _show_widths(library)
 
-        show(library, sys.stdout)
+
+def _show_widths(library: Library | None) -> None:
+    """None: what is wrong with the flows leaves no screens to draw."""
+    if library is None:
+        typer.echo("The screens are drawn when nothing else is wrong.")
+        return
+    from ussd_engine.widths_table import show  # noqa: PLC0415 - see the module
+
+    show(library, sys.stdout)
 
 
 @app.command()

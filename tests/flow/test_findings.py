@@ -55,7 +55,15 @@ def test_every_code_is_explained_and_has_a_broken_flow() -> None:
 def test_many_mistakes_are_told_at_once(tmp_path: Path) -> None:
     """Seven mistakes of seven rules in one file make seven findings, none hiding another."""
     found = findings_of("seven_mistakes_at_once", tmp_path).diagnostics
-    assert [f.code for f in found] == ["F501", "F201", "F402", "F101", "F204", "F205", "F503"]
+    assert [f.code for f in found if f.severity == "error"] == [
+        "F501",
+        "F201",
+        "F402",
+        "F101",
+        "F204",
+        "F205",
+        "F503",
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)

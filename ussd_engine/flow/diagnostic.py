@@ -6,9 +6,12 @@ import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ussd_engine.errors import FlowError
+
+if TYPE_CHECKING:
+    from ussd_engine.flow.loader import Library
 
 Severity = Literal["error", "warning"]
 
@@ -35,9 +38,13 @@ class Diagnostic:
 
 
 class InvalidFlows(FlowError):
-    """A folder of flows has errors. All of them are in `diagnostics`."""
+    """A folder of flows has errors. All of them are in `diagnostics`.
 
-    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+    `drawn` is the library where nothing is wrong but that screens are too large: they can be drawn, and looked at.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], drawn: Library | None = None) -> None:
+        self.drawn = drawn
         self.diagnostics = tuple(sorted(diagnostics))
         super().__init__("\n".join(d.text() for d in self.diagnostics))
 

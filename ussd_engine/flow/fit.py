@@ -21,6 +21,8 @@ from ussd_engine.flow.widest import GIVEN, Widest, given, widest
 Screen = MenuState | AskState | ListState | EndState
 RESUME = "(resume)"
 """Stands for the question whether to go on with a session that was dropped, which is no state."""
+SORRY = "(sorry)"
+"""Stands for the screen of the engine that apologises, in the dialled flow's words."""
 Line = list[str | Widest]
 
 
@@ -55,6 +57,8 @@ def fits(flow: Flow, networks: Mapping[str, Profile]) -> Iterator[Fit]:
             yield from _fits(words, name, state, list(words.lines(state)), networks)
         if flow.resume == "ask":
             yield from _fits(words, RESUME, None, list(words.resume()), networks)
+        if flow.dial:
+            yield from _fits(words, SORRY, None, [words.phrase("sorry")], networks)
 
 
 def _fits(
@@ -94,15 +98,15 @@ class _Words:
         """All that a screen can say: the words of a wrong input, its text, and every option or item."""
         match state:
             case MenuState():
-                yield self._phrase("wrong_choice")
+                yield self.phrase("wrong_choice")
                 yield self._line(state.menu)
                 for key, option in zip(keys_of(state), state.options, strict=True):
                     yield [f"{key}. ", *self._line(option.text)]
             case AskState():
-                yield self._phrase("wrong_answer") if state.wrong is None else self._line(state.wrong)
+                yield self.phrase("wrong_answer") if state.wrong is None else self._line(state.wrong)
                 yield self._line(state.ask)
             case ListState():
-                yield self._phrase("wrong_choice")
+                yield self.phrase("wrong_choice")
                 yield self._line(state.list)
                 item = self._line(state.item, of=state.of)
                 for number in range(1, (limits("list", None, self.flow.data[state.of].max)[1] or 0) + 1):
@@ -112,7 +116,7 @@ class _Words:
 
     def encodings(self, lines: list[Line]) -> list[bool]:
         """Whether the screen can be in GSM-7 (False) and in UCS-2 (True)."""
-        said = [*lines, *(self._phrase(key) for key in ("back", "home", "more"))]
+        said = [*lines, *(self.phrase(key) for key in ("back", "home", "more"))]
         literals = is_gsm7("".join(piece for line in said for piece in line if isinstance(piece, str)))
         values = [piece for line in said for piece in line if isinstance(piece, Widest)]
         found = [False] if literals and all(value.gsm7 is not None for value in values) else []
@@ -120,10 +124,10 @@ class _Words:
 
     def resume(self) -> Iterator[Line]:
         """The question after the line dropped."""
-        yield self._phrase("wrong_choice")
-        yield self._phrase("resume_question")
+        yield self.phrase("wrong_choice")
+        yield self.phrase("resume_question")
         for key, word in RESUME_KEYS.items():
-            yield [f"{key}. ", *self._phrase(word)]
+            yield [f"{key}. ", *self.phrase(word)]
 
     def navigation(self, state: Screen | None, profile: Profile, *, ucs2: bool) -> Navigation:
         """Every key that can stand on the screen."""
@@ -144,14 +148,14 @@ class _Words:
         known = self._navigations.get((back, home, more, ucs2))
         if known is None:
             said = {
-                name: None if key == "off" else f"{key}.{_joined(self._phrase(name), ucs2=ucs2)}"
+                name: None if key == "off" else f"{key}.{_joined(self.phrase(name), ucs2=ucs2)}"
                 for name, key in (("back", back), ("home", home), ("more", more))
             }
             known = Navigation(said["back"], said["home"], said["more"] or "", said["back"])
             self._navigations[back, home, more, ucs2] = known
         return known
 
-    def _phrase(self, key: str) -> Line:
+    def phrase(self, key: str) -> Line:
         known = self._phrases.get(key)
         if known is None:
             own = getattr(self.flow.texts, key)

@@ -100,9 +100,13 @@ def load(
         networks,
     )
     errors = [d for d in reading.diagnostics if d.severity == "error"]
+    library = Library(
+        reading.flows, reading.sources, reading.sms, networks, tuple(sorted(reading.diagnostics))
+    )
     if errors:
-        raise InvalidFlows(reading.diagnostics)
-    return Library(reading.flows, reading.sources, reading.sms, networks, tuple(reading.diagnostics))
+        drawn = library if all(d.code == "F508" for d in errors) else None
+        raise InvalidFlows(reading.diagnostics, drawn)
+    return library
 
 
 def _take(source: Source, reading: _Reading) -> None:

@@ -176,6 +176,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "that it fills.",
         "correct the name of the output, or give the data the type of the output.",
     ),
+    "F209": Explanation(
+        "A called flow that lacks a language",
+        "A warning: the subscriber has chosen the language, and the called flow has no words in it, so it speaks its "
+        "first language instead.",
+        "add the language to the called flow, with its texts.",
+    ),
     "F301": Explanation(
         "A state that is cut off",
         "No way leads to the state from the start, so nobody ever sees it; often a name was changed elsewhere.",
@@ -282,6 +288,11 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "like another choice, which no key belongs to.",
         "write what is to be shown, an option on one line.",
     ),
+    "F512": Explanation(
+        "A translation that leaves something out",
+        "A warning: the text shows a value in one language, such as an amount, and not in another.",
+        "show the value in every language. If it is meant so, the warning does no harm.",
+    ),
     "F601": Explanation(
         "An expression that cannot be understood",
         "It is not CEL, reads a value that there is not, or gives another type than its place takes.",
@@ -301,6 +312,18 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "A value that never fits",
         "The expression reads nothing, so it gives the same each time: an error, or what its place cannot hold.",
         "correct the value, or the declaration of the data that it fills.",
+    ),
+    "F605": Explanation(
+        "A secret that is kept in clear",
+        "The action takes it as a secret, such as a date of birth that lets somebody in, and until then it would stand "
+        "in the session for all to read.",
+        "declare the value with 'secret: true'.",
+    ),
+    "F606": Explanation(
+        "A value that the other flow cannot hold",
+        "Between a flow and the flow that it calls, a value can be larger, longer or of another type than what takes "
+        "it. A session that met such a value would end with an apology.",
+        "declare both alike. A name or a text is cut to what fits, so it may be longer.",
     ),
     "S101": Explanation(
         "SMS texts of a wrong form",

@@ -29,11 +29,14 @@ def compile_library(library: Library, actions: Mapping[str, ActionSpec], region:
         name: _Compilation(flow, library, actions, region).flow() for name, flow in library.flows.items()
     }
     dial = {code: name for name, flow in library.flows.items() for code in flow.dial}
-    return p.Program(_revision(library), flows, dial)
+    return p.Program(revision_of(library), flows, dial)
 
 
-def _revision(library: Library) -> str:
-    """What is as it is by default is left out: a key that the language gets later changes no revision."""
+def revision_of(library: Library) -> str:
+    """A digest of its content: the same flows and SMS texts, the same revision.
+
+    What is as it is by default is left out: a key that the language gets later changes no revision.
+    """
     flows = {
         name: flow.model_dump(mode="json", exclude_defaults=True) for name, flow in library.flows.items()
     }

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from itertools import chain
 
 from ussd_engine.flow import assignment
-from ussd_engine.flow.checks.conditions import constants, expressions, leaks, phones, secret_outputs
+from ussd_engine.flow.checks.conditions import (
+    constants,
+    expressions,
+    leaks,
+    phones,
+    secret_outputs,
+    unsealed,
+    wider,
+)
 from ussd_engine.flow.checks.context import Context, Rule
 from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_keys, option_keys
 from ussd_engine.flow.checks.lists import items
@@ -60,6 +68,8 @@ RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     phones,
     constants,
     secret_outputs,
+    unsealed,
+    wider,
     saved_kinds,
     reachable,
     ends_somewhere,

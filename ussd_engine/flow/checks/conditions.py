@@ -9,6 +9,7 @@ from ussd_engine.flow.checks.places import Place, places
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.guards import Compiler, GuardError, reads, undeclared
 from ussd_engine.flow.model import CallState, Data
+from ussd_engine.flow.values import limits
 from ussd_engine.flow.vocabulary import Input
 
 _NOTHING: Mapping[str, str] = {}
@@ -40,6 +41,60 @@ def leaks(context: Context) -> Iterator[Diagnostic]:
         if secrets and place.takes is not None and not _keeps_secrets(place.takes):
             message = f"'{secrets[0]}' is secret and would go into '{place.path[-1]}', which is not"
             yield context.source.finding(place.path, "F602", message, "only a secret value may take a secret")
+
+
+def unsealed(context: Context) -> Iterator[Diagnostic]:
+    """F605: what an action takes as a secret, from a value that is stored in clear."""
+    for place in places(context):
+        if not isinstance(place.takes, Input) or not place.takes.secret:
+            continue
+        for name in reads(place.source):
+            if name in context.flow.data and not context.secret(name):
+                message = f"'{place.path[-1]}' is a secret of the action, and '{name}' is kept in clear"
+                hint = f"declare '{name}' with 'secret: true'"
+                yield context.source.finding(place.path, "F605", message, hint)
+
+
+def wider(context: Context) -> Iterator[Diagnostic]:
+    """F606: a value that one flow gives to another, and that the other cannot always hold."""
+    for name, state in context.flow.states.items():
+        if not isinstance(state, CallState) or state.call not in context.flows:
+            continue
+        mine, theirs = context.flow.data, context.flows[state.call].data
+        for key, source in state.inputs.items():
+            given = source.strip()
+            if given in mine and key in theirs and (reason := _wider(mine[given], theirs[key])):
+                message = f"'{given}' {reason} '{key}' of flow '{state.call}' can hold"
+                yield context.source.finding(("states", name, "with", key), "F606", message, _NARROW)
+        for saved, output in state.save.items():
+            if (
+                saved in mine
+                and saved != "language"
+                and output in theirs
+                and (reason := _wider(theirs[output], mine[saved]))
+            ):
+                message = f"'{output}' of flow '{state.call}' {reason} '{saved}' can hold"
+                yield context.source.finding(("states", name, "save", saved), "F606", message, _NARROW)
+
+
+_NARROW = "declare both alike; a name or a text is cut to what fits, and other values are not"
+
+
+def _wider(given: Data, taker: Data) -> str:
+    """Why not every value of `given` fits into `taker`; "" when all do, or when what is too long is cut."""
+    if taker.type in {"name", "text", "flag", "list"}:
+        return ""
+    if given.type != taker.type:
+        return f"is a {given.type}, which is not always the {taker.type} that"
+    if taker.type == "choice" and (others := set(given.of or ()) - set(taker.of or ())):
+        return f"may be '{min(others)}', which is no choice that"
+    least, most = limits(given.type, given.min, given.max)
+    lowest, highest = limits(taker.type, taker.min, taker.max)
+    if taker.type == "number" and lowest is not None and (least is None or least < lowest):
+        return "may be smaller than what"
+    if highest is not None and (most is None or most > highest):
+        return "may be larger than what" if taker.type == "number" else "may be longer than what"
+    return ""
 
 
 def _keeps_secrets(takes: Data | Input) -> bool:

@@ -10,7 +10,7 @@ from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.graph import can_go_back
 from ussd_engine.flow.model import Accept, AskState, Data, ListState, MenuState, keys_of
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.values import limits
+from ussd_engine.flow.values import LONGEST, limits
 
 
 def option_keys(context: Context) -> Iterator[Diagnostic]:
@@ -102,8 +102,22 @@ def accept_suits(context: Context) -> Iterator[Diagnostic]:
             continue
         data = context.flow.data.get(state.save)
         if data is not None:
-            for message, hint in _accept(state.accept, data, state.save):
+            for message, hint in (*_accept(state.accept, data, state.save), *_typed(context, state, data)):
                 yield context.source.finding(("states", name, "accept"), "F403", message, hint)
+
+
+def _typed(context: Context, state: AskState, data: Data) -> Iterator[tuple[str, str]]:
+    """An answer that is longer than what some network takes at once."""
+    if data.type not in LONGEST or data.type in {"number", "list"}:
+        return
+    least = max(state.accept.min or 0, limits(data.type, data.min, data.max)[0] or 0)
+    for network, profile in context.networks.items():
+        if least > profile.input_max:
+            message = (
+                f"an answer has at least {least} characters, and {profile.input_max} can be typed at once"
+            )
+            yield f"{message} on network '{network}'", "ask for less"
+            return
 
 
 def _accept(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:

@@ -44,7 +44,7 @@ def cases(context: Context) -> Iterator[Diagnostic]:
 
 
 def calls(context: Context) -> Iterator[Diagnostic]:
-    """F202, F207, F208, F205, F206: a call that does not fit the flow that it calls."""
+    """F202, F207, F208, F205, F206, F209: a call that does not fit the flow that it calls."""
     for name, state in context.flow.states.items():
         if not isinstance(state, CallState):
             continue
@@ -58,6 +58,11 @@ def calls(context: Context) -> Iterator[Diagnostic]:
         if state.call not in context.flows:
             continue
         callee = context.flows[state.call]
+        for language in context.flow.languages:
+            if language not in callee.languages:
+                message = f"flow '{state.call}' has no '{language}', which this flow speaks"
+                hint = f"add '{language}' to the languages of '{state.call}'"
+                yield context.source.finding((*path, "call"), "F209", message, hint, warning=True)
         yield from _given(
             context, path, f"flow '{state.call}'", set(state.inputs), set(callee.inputs), callee.inputs
         )

@@ -24,6 +24,7 @@ def texts(context: Context) -> Iterator[Diagnostic]:
     for path, text in all_texts(context.flow):
         known = types_in(context.flow, path)
         yield from _languages(context, path, text)
+        yield from _left_out(context, path, text)
         for at, single in singles(text, path):
             if sign := unprintable(single):
                 message = f"the text holds {sign}, which no phone shows"
@@ -50,6 +51,27 @@ def texts(context: Context) -> Iterator[Diagnostic]:
                     yield context.source.finding(at, "F503", message, "a secret is never shown; leave it out")
                 else:
                     yield from _form(context, at, slot, known[name])
+
+
+def _left_out(context: Context, path: Path_, text: str | dict[str, str]) -> Iterator[Diagnostic]:
+    """F512: a warning of a translation that leaves out a value which the text shows in another language."""
+    if isinstance(text, str):
+        return
+    try:
+        shown = {
+            language: {piece.name for piece in pieces(single) if isinstance(piece, Slot)}
+            for language, single in text.items()
+        }
+    except BadPlaceholder:
+        return
+    for language, names in shown.items():
+        for other, theirs in shown.items():
+            if missing := sorted(theirs - names):
+                message = f"the text in '{language}' does not show '{{{missing[0]}}}', and the one in '{other}' does"
+                yield context.source.finding(
+                    (*path, language), "F512", message, "show it in both", warning=True
+                )
+                break
 
 
 def _form(context: Context, at: Path_, slot: Slot, type_: str) -> Iterator[Diagnostic]:

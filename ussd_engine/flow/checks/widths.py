@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ussd_engine.charset import needless_ucs2
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.checks.texts import all_texts
 from ussd_engine.flow.diagnostic import Diagnostic
-from ussd_engine.flow.fit import RESUME, Fit, fits
+from ussd_engine.flow.fit import RESUME, SORRY, Fit, fits
 from ussd_engine.flow.model import ListState
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import singles, unprintable
 
 MAX_PAGES = 10
 """Of a screen that is no list. Each page is a key press of a session that the network ends after minutes."""
+
+
+_PHRASES: Mapping[str, Path_] = {RESUME: ("texts", "resume_question"), SORRY: ("texts", "sorry")}
 
 
 def pages(context: Context) -> Iterator[Diagnostic]:
@@ -27,13 +30,13 @@ def pages(context: Context) -> Iterator[Diagnostic]:
             if known is None or (fit.headroom, -fit.pages) < (known.headroom, -known.pages):
                 worst[fit.state] = fit
     for name, fit in worst.items():
-        path: Path_ = ("texts", "resume_question") if name == RESUME else ("states", name)
+        path = _PHRASES.get(name, ("states", name))
         yield context.source.finding(path, "F508", _words(fit), _HINT, key=True)
 
 
 def _most(fit: Fit) -> int:
-    """Whoever is asked whether to go on has no key to turn pages with."""
-    return 1 if fit.state == RESUME else MAX_PAGES
+    """The engine's own screens have no key to turn pages with."""
+    return 1 if fit.state in _PHRASES else MAX_PAGES
 
 
 _HINT = "shorten its text, or lower the 'max' of what stands in it; 'ussd check --widths' shows every screen"
