@@ -118,6 +118,38 @@ async def test_repeated_callback_counts_once(parts: Parts) -> None:
     assert await tried(parts, phone, WRONG, "two") == Verdict("wrong", 1)
 
 
+async def test_attempt_that_is_taken_up_after_another_counts_once(parts: Parts) -> None:
+    """Its process has died, and the subscriber has dialled again before it is recovered."""
+    phone = await subscriber(parts, "+254711000318")
+    user_id = await user_of(parts, phone)
+    assert await tried(parts, phone, WRONG, "dies") == Verdict("wrong", 2)
+    assert await tried(parts, phone, WRONG, "next") == Verdict("wrong", 1)
+
+    def again(connection: Connection) -> Verdict | None:
+        now, set_by = datetime.now(UTC), f"set-{phone}"
+        return pins.attempt(connection, KEYS, user_id, f"{phone}-dies", set_by, LIMIT, now, right=False)
+
+    assert await parts.database.write(again) == Verdict("wrong", 2)
+    assert await tried(parts, phone, PIN, "right") == Verdict("verified")
+
+
+async def test_attempts_are_kept_no_longer_than_they_can_be_taken_up(parts: Parts) -> None:
+    """The next attempt of the same user takes the old ones away, and those of nobody else."""
+    phone, other = await subscriber(parts, "+254711000319"), await subscriber(parts, "+254711000320")
+    for one in (phone, other):
+        await tried(parts, one, PIN, "old")
+    user_id, later = await user_of(parts, phone), datetime.now(UTC) + pins.KEPT
+
+    def attempt(connection: Connection) -> Verdict | None:
+        set_by = f"set-{phone}"
+        return pins.attempt(connection, KEYS, user_id, f"{phone}-new", set_by, LIMIT, later, right=True)
+
+    assert await parts.database.write(attempt) == Verdict("verified")
+    ids = [f"{phone}-old", f"{phone}-new", f"{other}-old"]
+    kept = {row.id for row in await parts.rows("SELECT id FROM pin_attempts")}
+    assert kept.intersection(ids) == {*ids[1:]}
+
+
 async def test_pin_is_chosen_once(parts: Parts) -> None:
     """Whoever holds the phone later cannot choose another one; a repeated turn hears what it heard before."""
     phone = await subscriber(parts, "+254711000306")
