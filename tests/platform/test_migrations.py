@@ -17,11 +17,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.services.parts import KEYS, POLICY, running
 from ussd_engine.errors import SettingsError
-from ussd_engine.platform import audit, operations
+from ussd_engine.platform import audit, operations, pins
 from ussd_engine.platform.database import Database
+from ussd_engine.platform.gate import Limit, Verdict
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import USSD_ROLE_ID, ensure_reference_data
-from ussd_engine.platform.tables import metadata, sealed_at
+from ussd_engine.platform.tables import UtcDateTime, metadata, sealed_at
 from ussd_engine.sealing import KeyRing
 from ussd_engine.services.operations import OperationPending
 
@@ -169,6 +170,31 @@ async def old_database(url: str) -> Database:
     database = Database(url)
     await database.write(fill)
     return database
+
+
+async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -> None:
+    """Work that was under way when the service was stopped for it does not count anew."""
+    await migrate(url, KEYS, to="0006")
+    database, now = Database(url), datetime.now(UTC)
+    try:
+        await database.write(lambda c: ensure_reference_data(c, KEYS, POLICY.rules(), NOW))
+        for sql in (
+            "INSERT INTO customers (id, created_at) VALUES ('c1', :now)",
+            (
+                "INSERT INTO users (id, customer_id, role_id, status, language, channel, created_at)"
+                f" VALUES ('u1', 'c1', '{USSD_ROLE_ID}', 'active', 'en', 'ussd', :now)"
+            ),
+            "INSERT INTO pins VALUES ('u1', 'sealed', 'set', :now, 'tried', 'wrong', 2)",
+        ):
+            row = text(sql).bindparams(bindparam("now", NOW, UtcDateTime()))
+            await database.write(lambda c, row=row: c.execute(row))  # type: ignore[misc]
+        await migrate(url, KEYS)
+        found = await database.write(
+            lambda c: pins.attempt(c, KEYS, "u1", "tried", "set", Limit(3, 60), now, right=False)
+        )
+        assert found == Verdict("wrong", 2)
+    finally:
+        await database.close()
 
 
 async def test_data_of_the_first_schema_is_kept_and_works_on(urls: Urls, tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ async def user_of(parts: Parts, phone: str) -> str:
     return known.user_id
 
 
+async def taken_up(
+    parts: Parts, phone: str, name: str, *, right: bool, later: timedelta = timedelta(0)
+) -> Verdict | None:
+    """What an attempt hears whose process has died, or one that is made in this moment."""
+    user_id, now = await user_of(parts, phone), datetime.now(UTC) + later
+    return await parts.database.write(
+        lambda c: pins.attempt(c, KEYS, user_id, f"{phone}-{name}", f"set-{phone}", LIMIT, now, right=right)
+    )
+
+
 async def test_right_pin_is_verified(parts: Parts) -> None:
     """And only that one."""
     phone = await subscriber(parts, "+254711000301")
@@ -108,14 +118,28 @@ async def test_repeated_callback_counts_once(parts: Parts) -> None:
     phone = await subscriber(parts, "+254711000305")
     first = await tried(parts, phone, WRONG, "one")
     assert await tried(parts, phone, WRONG, "one") == first == Verdict("wrong", 2)
-    user_id = await user_of(parts, phone)
-
-    def again(connection: Connection) -> Verdict | None:
-        now, set_by = datetime.now(UTC), f"set-{phone}"
-        return pins.attempt(connection, KEYS, user_id, f"{phone}-one", set_by, LIMIT, now, right=False)
-
-    assert await parts.database.write(again) == first
+    assert await taken_up(parts, phone, "one", right=False) == first
     assert await tried(parts, phone, WRONG, "two") == Verdict("wrong", 1)
+
+
+async def test_attempt_that_is_taken_up_after_another_counts_once(parts: Parts) -> None:
+    """Its process has died, and the subscriber has dialled again before it is recovered."""
+    phone = await subscriber(parts, "+254711000318")
+    assert await tried(parts, phone, WRONG, "dies") == Verdict("wrong", 2)
+    assert await tried(parts, phone, WRONG, "next") == Verdict("wrong", 1)
+    assert await taken_up(parts, phone, "dies", right=False) == Verdict("wrong", 2)
+    assert await tried(parts, phone, PIN, "right") == Verdict("verified")
+
+
+async def test_attempts_are_kept_no_longer_than_they_can_be_taken_up(parts: Parts) -> None:
+    """The next attempt of the same user takes the old ones away, and those of nobody else."""
+    phone, other = await subscriber(parts, "+254711000319"), await subscriber(parts, "+254711000320")
+    for one in (phone, other):
+        await tried(parts, one, PIN, "old")
+    assert await taken_up(parts, phone, "new", right=True, later=pins.KEPT) == Verdict("verified")
+    ids = [f"{phone}-old", f"{phone}-new", f"{other}-old"]
+    kept = {row.id for row in await parts.rows("SELECT id FROM pin_attempts")}
+    assert kept.intersection(ids) == {*ids[1:]}
 
 
 async def test_pin_is_chosen_once(parts: Parts) -> None:

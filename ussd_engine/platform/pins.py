@@ -1,19 +1,20 @@
-"""PINs of subscribers: a slow hash of each, sealed, and what the last attempt came to.
+"""PINs of subscribers: a slow hash of each, sealed, and what the attempts of late came to.
 
-The last attempt is kept so that the piece of work that made it may run again after a crash, and counts once.
+Those are kept so that a piece of work that made one may run again after a crash, and counts once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from ussd_engine.platform import gate
 from ussd_engine.platform.gate import Verdict
 from ussd_engine.platform.rows import insert_if_absent
-from ussd_engine.platform.tables import pins, sealed_at
+from ussd_engine.platform.tables import pin_attempts, pins, sealed_at
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from ussd_engine.platform.gate import Limit
     from ussd_engine.sealing import KeyRing
+
+KEPT = timedelta(days=1)
+"""Work that died is taken up again within minutes of a worker being there; later than this it would count anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,11 @@ def replace(
 
 
 def forget(connection: Connection, user_id: str, set_by: str) -> bool:
-    """Take the PIN away that `set_by` has set. False when it is not the user's any more."""
-    return connection.execute(delete(pins).where(_is(user_id, set_by))).rowcount == 1
+    """Take the PIN away that `set_by` has set, and its attempts. False when it is not the user's any more."""
+    gone = connection.execute(delete(pins).where(_is(user_id, set_by))).rowcount == 1
+    if gone:
+        connection.execute(delete(pin_attempts).where(pin_attempts.c.user_id == user_id))
+    return gone
 
 
 def attempt(
@@ -79,19 +86,24 @@ def attempt(
     right: bool,
 ) -> Verdict | None:
     """What an attempt comes to; counted once. None when the PIN that it was compared with, by its `set_by`, is gone."""
-    mine = pins.c.user_id == user_id
-    row = connection.execute(select(pins).where(mine).with_for_update()).first()
-    if row is not None and row.attempt_id == attempt_id:
-        return Verdict(row.attempt_outcome, row.attempts_left)
+    row = connection.execute(select(pins).where(pins.c.user_id == user_id).with_for_update()).first()
+    told = connection.execute(select(pin_attempts).where(pin_attempts.c.id == attempt_id)).first()
+    if told is not None:
+        return Verdict(told.outcome, told.attempts_left)
     if row is None or row.set_by != compared:
         return None
     verdict = gate.judge(connection, keys.digest("gate", "pin", user_id), limit, now, right=right)
-    last = {
-        "attempt_id": attempt_id,
-        "attempt_outcome": verdict.outcome,
-        "attempts_left": verdict.attempts_left,
-    }
-    connection.execute(update(pins).where(mine).values(**last))
+    old = (pin_attempts.c.user_id == user_id) & (pin_attempts.c.made_at <= now - KEPT)
+    connection.execute(delete(pin_attempts).where(old))
+    connection.execute(
+        insert(pin_attempts).values(
+            id=attempt_id,
+            user_id=user_id,
+            outcome=verdict.outcome,
+            attempts_left=verdict.attempts_left,
+            made_at=now,
+        )
+    )
     return verdict
 
 

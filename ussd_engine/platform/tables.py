@@ -171,7 +171,7 @@ users = Table(
     CheckConstraint("status IN ('pending', 'active', 'rejected')", name="status"),
 )
 
-# `hash_sealed` is a slow salted hash; `set_by` and `attempt_id` are the workflows that have set and last tried it.
+# `hash_sealed` is a slow salted hash; `set_by` is the workflow that has set it.
 pins = Table(
     "pins",
     metadata,
@@ -179,9 +179,17 @@ pins = Table(
     Column("hash_sealed", Text, nullable=False),
     Column("set_by", String(128), nullable=False),
     Column("set_at", UtcDateTime, nullable=False),
-    Column("attempt_id", String(128)),
-    Column("attempt_outcome", String(16)),
-    Column("attempts_left", Integer),
+)
+
+# What the attempts at a PIN came to; the id is that of the workflow. Old ones go with the next attempt.
+pin_attempts = Table(
+    "pin_attempts",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
+    Column("outcome", String(16), nullable=False),
+    Column("attempts_left", Integer, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
 )
 
 operations = Table(
