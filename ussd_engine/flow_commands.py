@@ -162,11 +162,16 @@ async def _told(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _sessions(settings: Settings) -> AsyncIterator[SessionStore | None]:
-    """The store of the service. None: it is an embedded one, and no service runs."""
+    """The store of the service. None: it is an embedded one, and no service runs.
+
+    What goes wrong with it is told in the words of the command: the log keeps silent.
+    """
     from adapters.sessions.embedded import running_at  # noqa: PLC0415 - see cli.py
     from adapters.sessions.redis import RedisSessionStore  # noqa: PLC0415
+    from ussd_engine import logs  # noqa: PLC0415
     from ussd_engine.settings_model import EMBEDDED  # noqa: PLC0415
 
+    logs.configure("error", settings.logging.format)
     url = settings.redis.url.get_secret_value()
     where = await running_at(settings.data_dir) if url == EMBEDDED else url
     if where is None:
