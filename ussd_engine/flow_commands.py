@@ -87,18 +87,20 @@ def rollback(
 ) -> None:
     """Make an earlier revision of the flows current again, for new sessions.
 
-    Sessions that are under way go on with theirs, also with the one that is left.
+    Sessions that are under way go on with theirs, also with the one that is left. It is refused when another revision
+    became current while it began: of two who roll back at the same moment, one goes back.
     """
+    asked_at = datetime.now(UTC)
     settings = _settings("rollback", config)
 
     async def work(console: Console) -> str:
         from ussd_engine.platform import revisions  # noqa: PLC0415 - see cli.py
 
         act = _act(console)
-        target = await console.database.write(
-            lambda c: revisions.roll_back(c, console.keys, revision, act, note)
+        left, target = await console.database.write(
+            lambda c: revisions.roll_back(c, console.keys, revision, act, note, asked_at=asked_at)
         )
-        return f"Revision {target} is current again. {await _told(settings)}"
+        return f"Back from revision {left}: revision {target} is current again. {await _told(settings)}"
 
     typer.echo(with_console("rollback", config, work))
 

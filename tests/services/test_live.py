@@ -145,7 +145,7 @@ async def test_back_to_an_earlier_revision(fleet: Fleet, tmp_path: Path) -> None
     await fleet.publish(flows(tmp_path, 2))
     assert "Version 2" in (await worker.send("", "between")).text
     act = Act("console:ann", "request-2", WallClock().now())
-    await fleet.database.write(lambda c: revisions.roll_back(c, KEYS, None, act, None))
+    await fleet.database.write(lambda c: revisions.roll_back(c, KEYS, None, act, asked_at=act.at))
     await announce(worker.store)
     assert "Version 1" in (await worker.send("", "after")).text
     assert "Version 2 goes on" in (await worker.send("1", "between")).text
