@@ -135,7 +135,14 @@ async def running(
         database = await stack.enter_async_context(open_database(settings, keys))
         await database.write(lambda c: ensure_reference_data(c, keys, policy.rules(), clock.now()))
         await _take_up(flows, settings, database, store, keys, clock)
-        live = Live(database, store, lambda library: _compiled(library, settings), settings.screens)
+        live = Live(
+            database,
+            store,
+            lambda library: _compiled(library, settings),
+            clock,
+            max(network.ttl_ms for network in _networks(settings).values()) / 1000,
+            settings.screens,
+        )
         stack.push_async_callback(live.close)
         await live.open()
         translations = Translations(live)

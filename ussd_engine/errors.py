@@ -43,6 +43,7 @@
         ├── StaffRefused         staff_refused           a change of operators or keys that cannot be
         ├── UnknownName          unknown_name            no operator, key or revision of this name
         ├── NothingToRollBack    nothing_to_roll_back    no earlier revision of the flows, or it is current
+        ├── RevisionChanged      revision_changed        another one became current meanwhile
         ├── UnknownFlow          unknown_flow
         ├── TextRefused          text_refused
         ├── PinNotFound          pin_not_found

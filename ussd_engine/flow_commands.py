@@ -87,18 +87,20 @@ def rollback(
 ) -> None:
     """Make an earlier revision of the flows current again, for new sessions.
 
-    Sessions that are under way go on with theirs, also with the one that is left.
+    Sessions that are under way go on with theirs, also with the one that is left. It is refused when another revision
+    became current while it began: of two who roll back at the same moment, one goes back.
     """
+    asked_at = datetime.now(UTC)
     settings = _settings("rollback", config)
 
     async def work(console: Console) -> str:
         from ussd_engine.platform import revisions  # noqa: PLC0415 - see cli.py
 
         act = _act(console)
-        target = await console.database.write(
-            lambda c: revisions.roll_back(c, console.keys, revision, act, note)
+        left, target = await console.database.write(
+            lambda c: revisions.roll_back(c, console.keys, revision, act, note, asked_at=asked_at)
         )
-        return f"Revision {target} is current again. {await _told(settings)}"
+        return f"Back from revision {left}: revision {target} is current again. {await _told(settings)}"
 
     typer.echo(with_console("rollback", config, work))
 
@@ -161,11 +163,16 @@ async def _told(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _sessions(settings: Settings) -> AsyncIterator[SessionStore | None]:
-    """The store of the service. None: it is an embedded one, and no service runs."""
+    """The store of the service. None: it is an embedded one, and no service runs.
+
+    What goes wrong with it is told in the words of the command: the log keeps silent.
+    """
     from adapters.sessions.embedded import running_at  # noqa: PLC0415 - see cli.py
     from adapters.sessions.redis import RedisSessionStore  # noqa: PLC0415
+    from ussd_engine import logs  # noqa: PLC0415
     from ussd_engine.settings_model import EMBEDDED  # noqa: PLC0415
 
+    logs.configure("error", settings.logging.format)
     url = settings.redis.url.get_secret_value()
     where = await running_at(settings.data_dir) if url == EMBEDDED else url
     if where is None:

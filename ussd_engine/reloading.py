@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ussd_engine.errors import UssdError
+from ussd_engine.flow.folder import files_of
 from ussd_engine.logs import describe
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.3
 """How often the folder is looked at. To ask works on every file system, and to be told of changes does not."""
 
-Files = frozenset[tuple[Path, int, int]]
-"""Every file of a folder, with the time of its last change and its length."""
+Files = frozenset[tuple[Path, int, int, int]]
+"""Every file of a folder, with its inode, the time of its last change and its length.
+
+The inode tells a file from one that was put in its place with the same time and length.
+"""
 
 
 @asynccontextmanager
@@ -66,12 +70,12 @@ async def _when_saved(engine: Engine) -> None:
 
 def _files(folder: Path) -> Files:
     found = set()
-    for file in folder.rglob("*.y*ml"):
+    for file in files_of(folder):
         try:
             status = file.stat()
         except OSError:  # an editor has put another one in its place
             continue
-        found.add((file, status.st_mtime_ns, status.st_size))
+        found.add((file, status.st_ino, status.st_mtime_ns, status.st_size))
     return frozenset(found)
 
 

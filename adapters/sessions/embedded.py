@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import structlog
 
-from adapters.sessions.redis_server import answers, find_redis_server, server_command, socket_path
+from adapters.sessions.redis_server import answers, find_redis_server, listens, server_command, socket_path
 from ussd_engine.errors import SettingsError, StoreUnavailable, UssdError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ LOG_TAIL_BYTES = 600
 
 
 async def running_at(data_dir: Path) -> str | None:
-    """The URL of the server that a service runs on this folder; None when there is none."""
+    """The URL of the server that a service runs on this folder, even if it hangs; None when there is none."""
     socket = socket_path(_folder(data_dir))
-    return _url(socket) if await answers(socket) else None
+    return _url(socket) if await listens(socket) else None
 
 
 def _folder(data_dir: Path) -> Path:

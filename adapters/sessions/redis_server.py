@@ -59,6 +59,16 @@ def server_command(binary: Path, folder: Path, socket: Path) -> list[str]:
     return [*launcher, str(binary), *arguments]
 
 
+async def listens(socket: Path) -> bool:
+    """Whether there is a server at `socket`, in whatever state it is."""
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def answers(socket: Path) -> bool:
     """Whether the server at `socket` serves commands: it is there, and it has loaded its data."""
     try:

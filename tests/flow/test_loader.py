@@ -68,6 +68,22 @@ def test_folder_holds_flows_in_sub_folders_but_not_tests(tmp_path: Path) -> None
     assert library.sources["b"].file == str(tmp_path / "deep/er/b.yml")
 
 
+def test_what_is_hidden_in_a_folder_is_no_flow(tmp_path: Path) -> None:
+    """Copies that macOS and editors leave, and the versions behind a mounted ConfigMap: each flow stands there once."""
+    version = tmp_path / "..2026_1"
+    version.mkdir()
+    (version / "a.yaml").write_text(FLOW.format(name="a"))
+    (tmp_path / "..data").symlink_to("..2026_1")
+    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
+    for name in ("._a.yaml", ".backup/a.yaml", "deep/.a.yaml"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(FLOW.format(name="a"))
+    library = load(tmp_path, {})
+    assert set(library.flows) == {"a"}
+    assert library.sources["a"].file == str(tmp_path / "a.yaml")
+
+
 def test_no_such_folder(tmp_path: Path) -> None:
     """A folder that is not there is told in one sentence."""
     with pytest.raises(FlowError, match=r"^my/flows: no such folder of flows$"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,21 @@ from sqlalchemy.exc import DBAPIError
 from ussd_engine.platform import audit, revisions
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
-from ussd_engine.platform.revisions import How, NothingToRollBack, Publication, Revision, former
+from ussd_engine.platform.revisions import (
+    How,
+    NothingToRollBack,
+    Publication,
+    Revision,
+    RevisionChanged,
+    former,
+)
 from ussd_engine.platform.staff import Act, UnknownName
 from ussd_engine.sealing import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
 
 KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -40,8 +49,15 @@ async def publish(database: Database, name: str, how: How = "published", note: s
     return await database.write(lambda c: revisions.publish(c, KEYS, revision, how, ACT, note))
 
 
-async def roll_back(database: Database, name: str | None = None) -> str:
-    return await database.write(lambda c: revisions.roll_back(c, KEYS, name, ACT, None))
+async def roll_back(
+    database: Database, name: str | None = None, *, at: datetime = NOW, asked_at: datetime | None = None
+) -> str:
+    """Which revision is current then."""
+    act = Act(ACT.actor, ACT.request_id, at)
+    _, target = await database.write(
+        lambda c: revisions.roll_back(c, KEYS, name, act, asked_at=asked_at or at)
+    )
+    return target
 
 
 async def test_the_last_one_published_is_current(database: Database) -> None:
@@ -95,6 +111,46 @@ async def test_back_is_one_further_each_time(database: Database) -> None:
         ("a", True),
         ("c", True),
     ]
+
+
+async def test_of_those_who_go_back_at_the_same_moment_one_does(url: str, database: Database) -> None:
+    """The others are told that what they wanted to leave is left: nobody goes further back than meant."""
+    for name in ("a", "b", "c", "d"):
+        await publish(database, name)
+    other, later = Database(url), NOW + timedelta(seconds=2)
+    asked_at = NOW + timedelta(seconds=1)  # before any of them was done
+    done = await asyncio.gather(
+        *(roll_back(to, at=later, asked_at=asked_at) for to in [database, other] * 3), return_exceptions=True
+    )
+    await other.close()
+    refused = [each for each in done if isinstance(each, RevisionChanged)]
+    assert ([each for each in done if each == "c"], len(refused)) == (["c"], 5)
+    assert "has just made revision c current" in str(refused[0])
+    last = await database.read(revisions.current)
+    assert last is not None
+    assert (last.seq, last.revision) == (5, "c")
+    assert await roll_back(database, at=later) == "b", "who asks after that goes one further"
+
+
+async def test_a_rollback_goes_back_from_what_it_has_read(database: Database) -> None:
+    """What becomes current between its look and its word is not undone unseen."""
+    for name in ("a", "b"):
+        await publish(database, name)
+
+    def overtaken(connection: Connection) -> None:
+        read = revisions.all_of
+
+        def and_then_published(at: Connection) -> list[Publication]:
+            found = read(at)
+            revisions.publish(at, KEYS, Revision("c", "{}", 1, 1), "published", ACT)
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(revisions, "all_of", and_then_published)
+            revisions.roll_back(connection, KEYS, None, ACT, asked_at=NOW)
+
+    with pytest.raises(RevisionChanged):
+        await database.write(overtaken)
 
 
 async def test_nowhere_to_go_back_to(database: Database) -> None:

@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 
 from tests.database_fixtures import KINDS, urls_of
-from tests.service.process import KEY, ROOT, Phone, Service
+from tests.service.process import KEY, ROOT, Phone, Service, standing_still
 
 pytestmark = pytest.mark.slow
 
@@ -263,11 +263,17 @@ async def test_a_worker_that_is_started_again_knows_the_old_revision(two_workers
     assert await bench.dialled("two")
 
 
-def _children(bench: Bench) -> list[int]:
+def _children(bench: Bench, named: str = "spawn_main") -> list[int]:
+    """By default the workers, in the order in which they were started."""
     process = bench.service.process
     assert process is not None
     pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in pids if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [int(pid) for pid in pids if named in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def _redis(bench: Bench) -> int:
+    (pid,) = _children(bench, "redis-server")
+    return pid
 
 
 # --- signals, saved files, commands
@@ -388,6 +394,33 @@ async def test_a_broken_folder_is_not_published(one_process: Bench) -> None:
     assert (await bench.ussd("publish"))[0] == 2
     assert (await bench.ussd("publish", str(bench.folder / "nowhere")))[0] == 2
     assert len((await bench.ussd("revisions"))[1].splitlines()) == 2
+
+
+async def test_a_command_says_its_words_and_nothing_else(one_process: Bench) -> None:
+    """No line of a log stands among them: that is JSON, or begins with the time."""
+    bench = one_process
+    write(bench.folder, "two")
+    for arguments in (("publish", "--dry-run"), ("publish",), ("rollback",)):
+        status, said = await bench.ussd(*arguments)
+        assert status == 0, said
+        assert not [line for line in said.splitlines() if line.startswith(("{", "20"))], said
+
+
+async def test_a_redis_that_hangs_holds_no_command_up(one_process: Bench) -> None:
+    """The revision is current, and the command says whom it could not tell or count."""
+    bench = one_process
+    bench.service.settings["USSD__REDIS__TIMEOUT_S"] = "0.5"
+    write(bench.folder, "two")
+    with standing_still(_redis(bench)):
+        async with asyncio.timeout(WITHIN_S):
+            status, said = await bench.ussd("publish", "--dry-run")
+            assert (status, "Live sessions were not counted: Redis at" in said) == (0, True), said
+            status, said = await bench.ussd("publish")
+            assert (status, "Redis does not answer: a service that runs looks by itself" in said) == (0, True)
+            status, said = await bench.ussd("rollback")
+            assert (status, "is current again. Redis does not answer" in said) == (0, True), said
+    _, listed = await bench.ussd("revisions")
+    assert [line.split()[-4] for line in listed.splitlines()[1:]] == ["rolled_back", "published", "folder"]
 
 
 async def test_a_terminal_that_is_closed_ends_the_service(tmp_path: Path) -> None:

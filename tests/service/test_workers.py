@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.database_fixtures import KINDS, urls_of
-from tests.service.process import Phone, Service
+from tests.service.process import Phone, Service, standing_still
 from ussd_engine.supervisor import STOP_WITHIN_S
 
 pytestmark = pytest.mark.slow
@@ -75,15 +74,6 @@ def workers(service: Service) -> list[int]:
 def supervisor(service: Service) -> int:
     assert service.process is not None
     return service.process.pid
-
-
-@contextmanager
-def standing_still(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def alive(pids: list[int]) -> list[int]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ussd_engine.flow.loader import Library
     from ussd_engine.platform.database import Database
     from ussd_engine.platform.revisions import How
-    from ussd_engine.ports import SessionStore
+    from ussd_engine.ports import Clock, SessionStore
     from ussd_engine.runtime.program import Program
     from ussd_engine.runtime.screen import Screen
     from ussd_engine.services.actions import Actions
@@ -59,9 +59,12 @@ class CountedReads:
         return await self.real.read(work)
 
 
-async def live_over(database: Database, store: SessionStore | None = None) -> Live:
-    """What a worker shows of what is published."""
-    live = Live(database, store or MemorySessionStore(WallClock()), compiled)
+async def live_over(
+    database: Database, store: SessionStore | None = None, clock: Clock | None = None
+) -> Live:
+    """What a worker shows of what is published; of an older revision, until a minute after it was asked for."""
+    clock = clock or WallClock()
+    live = Live(database, store or MemorySessionStore(clock), compiled, clock, kept_s=60.0)
     await live.open()
     return live
 

@@ -11,6 +11,7 @@ import pytest
 
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
+from tests.adapters.sessions.support import HandClock
 from tests.flow.vocabulary import ACTIONS
 from tests.services.flows_parts import CountedReads, live_over, phone_at, publish, put
 from tests.services.parts import KEYS, WallClock, eventually
@@ -21,7 +22,7 @@ from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.staff import Act
 from ussd_engine.services.census import Census, census
-from ussd_engine.services.live import MOST_EDITIONS, Live, announce
+from ussd_engine.services.live import Live, announce
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.translations import Translations
 
@@ -145,7 +146,7 @@ async def test_back_to_an_earlier_revision(fleet: Fleet, tmp_path: Path) -> None
     await fleet.publish(flows(tmp_path, 2))
     assert "Version 2" in (await worker.send("", "between")).text
     act = Act("console:ann", "request-2", WallClock().now())
-    await fleet.database.write(lambda c: revisions.roll_back(c, KEYS, None, act, None))
+    await fleet.database.write(lambda c: revisions.roll_back(c, KEYS, None, act, asked_at=act.at))
     await announce(worker.store)
     assert "Version 1" in (await worker.send("", "after")).text
     assert "Version 2 goes on" in (await worker.send("1", "between")).text
@@ -201,15 +202,33 @@ async def test_many_sessions_of_an_old_revision_load_it_once(database: Database,
     assert counted.reads == 1
 
 
-async def test_only_so_many_programs_are_kept(database: Database, tmp_path: Path) -> None:
-    """The others come again from the database when a session needs them."""
-    versions = [flows(tmp_path, number) for number in range(MOST_EDITIONS + 3)]
-    ids = [await publish(database, library) for library in versions]
-    live = await live_over(database)
-    for revision in [*ids, *ids]:
-        assert (await live.of(revision)).revision == revision
-        assert len(live._editions) <= MOST_EDITIONS
-    assert ids[-1] in live._editions
+async def test_a_program_is_kept_while_a_session_may_be_on_it(database: Database, tmp_path: Path) -> None:
+    """Nobody has begun on what was replaced before anybody dialled; the others go when no session is left of them."""
+    ids = [await publish(database, flows(tmp_path, 0))]
+    store, clock = MemorySessionStore(WallClock()), HandClock()
+    live = await live_over(database, store, clock)
+    phone = phone_at(live, store)
+
+    async def kept() -> set[str]:
+        """After the look that a worker takes every few seconds."""
+        await live.look()
+        return {revision for revision in ids if revision in live._editions}
+
+    for version in (1, 2):
+        ids.append(await publish(database, flows(tmp_path, version)))
+        assert await kept() == {ids[version]}
+    await phone("", "old")
+    ids.append(await publish(database, flows(tmp_path, 3)))
+    clock.advance(59.0)
+    assert await kept() == {ids[2], ids[3]}
+    assert "Version 2 goes on" in (await phone("1", "old")).text
+    clock.advance(59.0)
+    assert await kept() == {ids[2], ids[3]}
+    clock.advance(2.0)
+    assert await kept() == {ids[3]}
+    assert (await phone("1*1", "old")).text == "Version 2 ends", (
+        "who comes late all the same has it loaded again"
+    )
 
 
 async def test_a_database_that_is_away_leaves_everything_as_it_is(database: Database, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ussd_engine.errors import FlowError
 from ussd_engine.flow import checks
 from ussd_engine.flow import model as m
 from ussd_engine.flow.diagnostic import Diagnostic, InvalidFlows, did_you_mean
+from ussd_engine.flow.folder import files_of
 from ussd_engine.flow.messages import merge
 from ussd_engine.flow.model import STATE_KINDS, Flow
 from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
@@ -74,14 +75,12 @@ def load(
     shown_as: str | None = None,
     networks: Mapping[str, Profile] = DEFAULT_NETWORKS,
 ) -> Library:
-    """Read every `*.yaml` below `folder`. Raises InvalidFlows with all findings, or FlowError for no folder."""
+    """Read the flows of `folder`. Raises InvalidFlows with all findings, or FlowError for no folder."""
     if not folder.is_dir():
         raise FlowError(f"{shown_as or folder}: no such folder of flows")
     reading = _Reading()
-    files = sorted(p for p in folder.rglob("*.y*ml") if p.suffix in {".yaml", ".yml"} and p.is_file())
-    for file in files:
-        if "tests" not in file.relative_to(folder).parts[:-1]:
-            _take(read(file, str(Path(shown_as or folder) / file.relative_to(folder))), reading)
+    for file in files_of(folder):
+        _take(read(file, str(Path(shown_as or folder) / file.relative_to(folder))), reading)
     named = {str(source.data["flow"]): source for source in reversed(reading.found)}
     reading.diagnostics += merge(reading.catalogues, named)
     for source in reading.found:

@@ -34,6 +34,10 @@ class NothingToRollBack(Refusal):
     code = "nothing_to_roll_back"
 
 
+class RevisionChanged(Refusal):
+    code = "revision_changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """`id` is a digest of the content; `content` is JSON of `flow.stored`."""
@@ -104,21 +108,39 @@ def publish(
     return _make_current(connection, keys, revision.id, how, act, note)
 
 
-def roll_back(connection: Connection, keys: KeyRing, revision: str | None, act: Act, note: str | None) -> str:
-    """Make an earlier revision current again, by default the one before the current one; which one it was.
+def roll_back(
+    connection: Connection,
+    keys: KeyRing,
+    revision: str | None,
+    act: Act,
+    note: str | None = None,
+    *,
+    asked_at: datetime,
+) -> tuple[str, str]:
+    """Make an earlier revision current again, by default the one before the current one.
 
-    Raises UnknownName, and NothingToRollBack when it is current already or there is none before.
+    From which one, and to which. Raises UnknownName, NothingToRollBack when it is current already or there is none
+    before, and RevisionChanged when something was made current after `asked_at`: whoever asked did not know of it.
     """
     made = all_of(connection)
+    if made and made[-1].at > asked_at:
+        raise _changed(made[-1])
     known = tuple({each.revision: None for each in made})
     target = revision or former(made)
     if target is None:
         raise NothingToRollBack("there is no earlier revision; `ussd revisions` lists those that there are")
     if target not in known:
         raise UnknownName("revision", target, known)
-    if not _make_current(connection, keys, target, "rolled_back", act, note):
+    if not _make_current(connection, keys, target, "rolled_back", act, note, over=made[-1]):
         raise NothingToRollBack(f"revision {target} is current already")
-    return target
+    return made[-1].revision, target
+
+
+def _changed(last: Publication) -> RevisionChanged:
+    return RevisionChanged(
+        f"{last.actor} has just made revision {last.revision} current ({last.how}): nothing was changed here;"
+        " look at `ussd revisions`, and ask again if you still want to"
+    )
 
 
 def former(made: Sequence[Publication]) -> str | None:
@@ -137,11 +159,20 @@ def former(made: Sequence[Publication]) -> str | None:
 
 
 def _make_current(
-    connection: Connection, keys: KeyRing, revision: str, how: How, act: Act, note: str | None
+    connection: Connection,
+    keys: KeyRing,
+    revision: str,
+    how: How,
+    act: Act,
+    note: str | None,
+    over: Publication | None = None,
 ) -> bool:
+    """Over that publication alone, if one is given: raises RevisionChanged when another one is current."""
     added = False
     while not added:  # another process may take the next number at the same moment
         last = current(connection)
+        if over is not None and last is not None and last.seq != over.seq:
+            raise _changed(last)
         # what a service took up by itself may still be published: from then on it is served whatever a folder holds
         if last is not None and last.revision == revision and (how, last.how) != ("published", "folder"):
             return False

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ussd_engine.flow.loader import Library
     from ussd_engine.platform.database import Database
     from ussd_engine.platform.revisions import Publication
-    from ussd_engine.ports import SessionStore
+    from ussd_engine.ports import Clock, SessionStore
     from ussd_engine.runtime.program import Program
     from ussd_engine.services.editions import Edition
 
@@ -42,26 +42,32 @@ LOOK_EVERY_S = 5.0
 """How long what nobody could be told of stays unseen. A look is two SELECTs on small tables."""
 LOOK_S = 1.0
 """How long a turn waits for something new; what takes longer comes to the turns after it."""
-MOST_EDITIONS = 8
-"""Programs that are kept. A session lasts minutes, so there are rarely sessions on more than two revisions."""
 
 
 class Live:
-    """Call `open` first. `compile_` makes the program of a library; texts of staff are checked for `networks`."""
+    """Call `open` first. `compile_` makes the program of a library; texts of staff are checked for `networks`.
+
+    What is not current is kept while a session may be on it: for `kept_s` after the last one that asked for it.
+    """
 
     def __init__(
         self,
         database: Database,
         store: SessionStore,
         compile_: Callable[[Library], Program],
+        clock: Clock,
+        kept_s: float,
         networks: Mapping[str, Profile] = DEFAULT_NETWORKS,
     ) -> None:
         self._database = database
         self._store = store
         self._compile = compile_
+        self._clock = clock
+        self._kept_s = kept_s
         self._networks = networks
         self._overrides: Overrides = {}
         self._editions: dict[str, Edition] = {}
+        self._asked: dict[str, float] = {}
         self._current: Edition | None = None
         self._publication: Publication | None = None
         self._mark: bytes | None = None
@@ -99,10 +105,12 @@ class Live:
         mark = self._store.mark
         if mark != self._mark:
             await self._catch_up(mark)
+        self._asked[self.current.revision] = self._clock.monotonic()
         return self.program
 
     async def of(self, revision: str) -> Program:
         """The program of a session that began on this revision. Raises SessionCorrupt for one that never was."""
+        self._asked[revision] = self._clock.monotonic()
         known = self._editions.get(revision)
         if known is None:
             return (await self._edition(revision)).program
@@ -171,6 +179,14 @@ class Live:
         if self._current is None or edition.revision != self._current.revision:
             log.info("revision_current", revision=edition.revision, how=last.how)
         self._current, self._publication, self._mark = edition, last, mark
+        self._forget()
+
+    def _forget(self) -> None:
+        """A large program takes tens of megabytes. If a session comes back after all, it is loaded again."""
+        since = self._clock.monotonic() - self._kept_s
+        self._asked = {revision: at for revision, at in self._asked.items() if at >= since}
+        for revision in self._editions.keys() - self._asked.keys() - {self.current.revision}:
+            del self._editions[revision]
 
     async def _in_new_words(self, known: Edition) -> Edition:
         try:
@@ -205,11 +221,7 @@ class Live:
             edition = await asyncio.to_thread(editions.make, revision, library, found, self._compile)
         except LookupError as error:
             raise FlowError(f"revision {revision} names what this version of the engine lacks") from error
-        self._editions.pop(revision, None)
         self._editions[revision] = edition
-        while len(self._editions) > MOST_EDITIONS:
-            oldest = next(name for name in self._editions if name not in {revision, self.current.revision})
-            del self._editions[oldest]
 
     async def _stored(self, revision: str) -> Library:
         content = await self._database.read(lambda c: revisions.content_of(c, revision))
