@@ -104,6 +104,40 @@ def test_a_file_is_about_one_caller_and_never_written_over(tmp_path: Path) -> No
     assert "Give a file as well" in alone
 
 
+def test_another_network_or_language_takes_up_nothing_that_is_not_in_its_file(tmp_path: Path) -> None:
+    """Also where a flow goes on after a dropped line; a drop on the same network is gone on with, and replayed."""
+    flows = tmp_path / "flows"
+    flows.mkdir()
+    (flows / "sample.yaml").write_text(
+        """
+flow: sample
+dial: ["*100#"]
+languages: [en, sw]
+resume: continue
+start: hello
+states:
+  hello:
+    menu: {en: Hello, sw: Habari}
+    options:
+      - {text: {en: More, sw: Zaidi}, goto: second}
+  second:
+    menu: {en: Second, sw: Pili}
+    options:
+      - {text: {en: Leave, sw: Toka}, goto: bye}
+  bye: {end: {en: Bye, sw: Kwaheri}}
+"""
+    )
+    own = {"USSD__FLOWS__DIR": str(flows)}
+    for name, command in {"network": "/network 63903", "language": "/language sw"}.items():
+        file = tmp_path / f"{name}.yaml"
+        play(tmp_path / "data", "\n".join(["1", command, "1", "/drop", f"/save {file}"]), variables=own)
+        kept, library = loads(file), load(flows, SPECS, networks=Settings().screens)
+        assert [step.text for step in kept.steps] == ["", "1", ""]
+        assert kept.steps[0].screen != kept.steps[2].screen == kept.steps[1].screen
+        again = replay(kept, compile_library(library, SPECS, "KE"), SPECS, library.networks)
+        assert not [one for one in again if one.differs or one.broken_rule]
+
+
 def test_a_phone_does_not_load_what_flows_are_tested_with(tmp_path: Path) -> None:
     """Hypothesis is there for those who develop flows; a phone plays, and writes down, without it."""
     (tmp_path / "hypothesis.py").write_text("raise ModuleNotFoundError('gone', name='hypothesis')")

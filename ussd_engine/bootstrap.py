@@ -103,6 +103,7 @@ class Engine:
     live: Live
     folder: Folder
     callbacks: Callbacks
+    sessions: SessionStore
     gateways: Mapping[str, Gateway]
     sms: SmsSender
     api_key: str
@@ -140,7 +141,7 @@ async def running(
             store,
             lambda library: _compiled(library, settings),
             clock,
-            max(network.ttl_ms for network in _networks(settings).values()) / 1000,
+            max(network.ttl_ms for network in configured.networks(settings).values()) / 1000,
             settings.screens,
         )
         stack.push_async_callback(live.close)
@@ -292,6 +293,7 @@ async def running(
             live=live,
             folder=Folder(lambda: check_flows(settings), database, keys, clock, live),
             callbacks=callbacks,
+            sessions=store,
             gateways=gateways,
             sms=sms,
             api_key=api_key,

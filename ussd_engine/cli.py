@@ -210,7 +210,10 @@ def schema(
 def play(
     config: Config = None,
     phone: Annotated[str, typer.Option(help="The number that dials, in full.")] = "+254711000000",
-    code: Annotated[str, typer.Option(help="What is dialled.")] = "*384*100#",
+    code: Annotated[
+        str | None,
+        typer.Option(help="What is dialled. Without it: the first code of the flows.", show_default=False),
+    ] = None,
     network: Annotated[str, typer.Option(help="The network's code: it sets the limits.")] = "63902",
     replay: Annotated[
         Path | None,
@@ -238,7 +241,7 @@ def play(
         from ussd_engine.play import Handset  # noqa: PLC0415 - see the module
         from ussd_engine.play import play as run  # noqa: PLC0415
 
-        console.run(run(settings, Handset(phone, network, code), sys.stdin, sys.stdout))
+        console.run(run(settings, Handset(phone, network, code or ""), sys.stdin, sys.stdout))
     except UssdError as error:
         console.fail("play", error)
 

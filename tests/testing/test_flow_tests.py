@@ -447,3 +447,48 @@ states:
     assert "visited 2 of 3 states and 1 of 2 edges" in run.stdout
     assert "never visited: sample.hello option.1" in run.stdout
     assert json.loads(counts.read_text())["states"]["sample.bye"] > 0
+
+
+def test_a_day_to_come_and_an_answer_that_only_its_author_knows_are_typed(tmp_path: Path) -> None:
+    """A date without an age need not have been; a word that nobody can guess stands in a transcript."""
+    (tmp_path / "sample.yaml").write_text(
+        """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: ask_day
+data:
+  day: {type: date}
+  word: {type: text}
+states:
+  ask_day:
+    ask: Which day
+    save: day
+    accept: {date: DDMMYYYY}
+    goto:
+      - {when: day > today, goto: ask_word}
+      - {else: bye}
+  ask_word:
+    ask: Which word
+    save: word
+    accept: {when: answer == 'abracadabra'}
+    goto: bye
+  bye: {end: Bye}
+"""
+    )
+    run = ussd("test", str(tmp_path), "--walks", "0")
+    assert run.stdout.splitlines()[-1] == "never visited: sample.ask_word answer"
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "word.yaml").write_text(
+        """
+transcript: The word
+dial: "*100#"
+network: default
+steps:
+  - {dial: "", screen: Which day}
+  - {type: "16012026", screen: "Which word\\n0.Back 00.Home"}
+  - {type: abracadabra, screen: Bye, ends: true}
+"""
+    )
+    run = ussd("test", str(tmp_path), "--walks", "0")
+    assert run.returncode == 0, run.stdout

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Handset:
-    """A phone and the gateway behind it. `dialled` is what was typed, answers behind the code included."""
+    """A phone and the gateway behind it.
+
+    `dialled` is what was typed, answers behind the code included; "" before the first dial.
+    """
 
     phone_number: str
     network: str

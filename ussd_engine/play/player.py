@@ -99,9 +99,11 @@ class Player:
 
     async def _dial(self, dialled: str) -> None:
         known = self._engine.live.program.dial
-        dialled = dialled or self._handset.dialled
+        dialled = dialled or self._handset.dialled or next(iter(known), "")
         self._say(f"{self._handset.phone_number} dials {dialled}")
         body = self._handset.dial(dialled, known)
+        if self._caller != self._recording.caller:
+            await self._engine.sessions.close()  # forgets: in a transcript nothing goes on that is not in it
         if self._handset.service_code not in known:
             self._say(f"No flow has this code under 'dial'. Known: {', '.join(known)}")
         await self._send("dial", "*".join(self._handset.inputs), body)
