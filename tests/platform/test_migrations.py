@@ -184,7 +184,7 @@ async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -
                 "INSERT INTO users (id, customer_id, role_id, status, language, channel, created_at)"
                 f" VALUES ('u1', 'c1', '{USSD_ROLE_ID}', 'active', 'en', 'ussd', :now)"
             ),
-            "INSERT INTO pins VALUES ('u1', 'sealed', 'set', :now, 'tried', 'wrong', 2)",
+            "INSERT INTO pins VALUES ('u1', 'sealed', 'set', :now, 'tried', 'wrong', 1)",
         ):
             row = text(sql).bindparams(bindparam("now", NOW, UtcDateTime()))
             await database.write(lambda c, row=row: c.execute(row))  # type: ignore[misc]
@@ -192,7 +192,7 @@ async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -
         found = await database.write(
             lambda c: pins.attempt(c, KEYS, "u1", "tried", "set", Limit(3, 60), now, right=False)
         )
-        assert found == Verdict("wrong", 2)
+        assert found == Verdict("wrong", 1)
     finally:
         await database.close()
 
