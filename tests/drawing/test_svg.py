@@ -85,7 +85,7 @@ def test_it_is_one_file_without_anything_from_outside() -> None:
     }
     assert set(re.findall(r'(?:href|url)[=(]["\']?(.)', drawing)) == {"#"}
     assert root.attrib["aria-labelledby"].split() == [root[0].attrib["id"], root[1].attrib["id"]]
-    assert root[0].text == "6 flows"
+    assert root[0].text == "7 flows"
     assert "@media (prefers-color-scheme: dark)" in drawing
 
 
