@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from ussd_engine import configured
 from ussd_engine.configured import Sessions
+from ussd_engine.errors import FlowError
 from ussd_engine.flow.loader import Library
 from ussd_engine.platform import revisions
 from ussd_engine.platform.database import Database
@@ -26,6 +27,7 @@ from ussd_engine.platform.directory import Directory
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.platform.staff import Act
 from ussd_engine.ports import Clock, Gateway, SessionStore, SmsSender
+from ussd_engine.reloading import tell_refused
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.program import Program
 from ussd_engine.sealing import KeyRing
@@ -305,10 +307,17 @@ async def running(
 async def _take_up(
     flows: TakeUp, settings: Settings, database: Database, store: SessionStore, keys: KeyRing, clock: Clock
 ) -> None:
-    """A folder that is not wanted is not read: it may hold anything."""
+    """A folder that is not wanted is not read: it may hold anything. One that is broken leaves what is current."""
     if flows == "never" or (flows == "unless_published" and await database.read(revisions.decided)):
         return
-    revision = check_flows(settings, sms=flows != "played").revision
+    try:
+        revision = check_flows(settings, sms=flows != "played").revision
+    except FlowError as error:
+        last = await database.read(revisions.current)
+        if last is None or flows == "played":
+            raise
+        tell_refused(error, last.revision)
+        return
     act = Act(ACTOR, "start", clock.now())
     over = flows in {"always", "played"}
     if await database.write(lambda c: publishing.take_up(c, keys, revision, act, over_a_decision=over)):

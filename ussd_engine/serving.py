@@ -8,7 +8,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, TextIO
@@ -21,7 +21,7 @@ from ussd_engine import logs
 from ussd_engine.bootstrap import Engine, TakeUp, running
 from ussd_engine.errors import DatabaseUnavailable, SettingsError
 from ussd_engine.listening import bound, cannot_listen
-from ussd_engine.reloading import reloading
+from ussd_engine.reloading import reloading, watching
 from ussd_engine.services.publishing import shown
 from ussd_engine.signals import Signals
 from ussd_engine.web.api_v1 import PREFIX
@@ -38,22 +38,15 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown to a p
 """An address that means all of them, to one that can be typed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """What a process has to do with the folder of flows: at its start, and whether it publishes what is saved there."""
-
-    take_up: TakeUp
-    watch: bool
-
-
 async def serve(settings: Settings, out: TextIO, config: Path | None, *, reload: bool) -> None:
     """Run until SIGINT or SIGTERM. Raises UssdError, with what to do, when the service cannot start."""
     signals = Signals.heard()
-    flows = Flows("always" if reload else "unless_published", watch=reload)
+    take_up: TakeUp = "always" if reload else "unless_published"
     with bound(settings.server.host, settings.server.port) as sockets:
-        await serve_on(
-            sockets, settings, config, signals, flows, lambda text: print(text, file=out, flush=True)
-        )
+        async with watching(settings.flows.dir, signals.asked) if reload else nullcontext():
+            await serve_on(
+                sockets, settings, config, signals, take_up, lambda text: print(text, file=out, flush=True)
+            )
 
 
 async def serve_on(
@@ -61,7 +54,7 @@ async def serve_on(
     settings: Settings,
     config: Path | None,
     signals: Signals,
-    flows: Flows,
+    take_up: TakeUp,
     tell: Callable[[str], object],
 ) -> None:
     """Run on sockets that are bound until told to stop. `tell` gets the words of welcome once the service answers.
@@ -71,8 +64,8 @@ async def serve_on(
     logs.configure(settings.logging.level, settings.logging.format)
     try:
         async with (
-            running(settings, flows=flows.take_up) as engine,
-            reloading(engine, signals.reload, watch=flows.watch),
+            running(settings, flows=take_up) as engine,
+            reloading(engine, signals.asked),
         ):
             await _listen(engine, sockets, signals.stop, lambda url: tell(welcome(engine, url, config)))
     except (SQLAlchemyError, sqlite3.Error, DatabaseUnavailable) as error:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 import uvloop
@@ -27,6 +26,7 @@ from adapters.sessions.embedded import EmbeddedRedis
 from ussd_engine import logs
 from ussd_engine.errors import SettingsError, UssdError
 from ussd_engine.listening import bound
+from ussd_engine.reloading import watching
 from ussd_engine.settings_model import EMBEDDED
 from ussd_engine.signals import Signals
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from ussd_engine.bootstrap import TakeUp
     from ussd_engine.settings import Settings
+    from ussd_engine.signals import Asked, Wish
 
 log = structlog.get_logger(__name__)
 
@@ -49,19 +50,22 @@ STEADY_AFTER_S = 60.0
 """A worker that lived this long did not die of its start: the next one is started at once again."""
 ASK_AGAIN_S = 0.1
 """Until a worker serves that can publish the folder of flows."""
+MOST_DEATHS = 2
+"""Workers that may die over one folder: it may be what they die of, and the others are for the subscribers."""
+DONE = "done"
+"""What a worker says of a folder that it has published or refused."""
 COULD_NOT_START = 2
 SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs; the last two are for its `serving.Flows`."""
+    """What a worker needs."""
 
     settings: Settings
     sockets: Sequence[socket]
     config: Path | None
     take_up: TakeUp
-    watch: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class NotStarted:
 async def supervise(settings: Settings, out: TextIO, config: Path | None, *, reload: bool) -> None:
     """Run `server.workers` workers until SIGINT or SIGTERM; a second signal kills those that are not done.
 
-    SIGHUP is passed on to a worker. Raises UssdError, with what to do, when the service cannot start.
+    SIGHUP is passed on to a worker, and so is, with `reload`, that something was saved in the folder of flows.
+    Raises UssdError, with what to do, when the service cannot start.
     """
     logs.configure(settings.logging.level, settings.logging.format)
     signals, hurry = Signals.heard(), asyncio.Event()
@@ -92,12 +97,11 @@ async def supervise(settings: Settings, out: TextIO, config: Path | None, *, rel
         sockets = stack.enter_context(bound(settings.server.host, settings.server.port))
         settings = await _with_redis(settings, stack)
         numbers = range(1, settings.server.workers + 1)
-        workers = [
-            Worker(_of_worker(settings, number), sockets, config, watches=reload and number == 1)
-            for number in numbers
-        ]
+        workers = [Worker(_of_worker(settings, number), sockets, config) for number in numbers]
+        if reload:  # here, since a worker that is started again would not know what was saved before
+            await stack.enter_async_context(watching(settings.flows.dir, signals.asked))
         service = asyncio.create_task(_run(workers, out, "always" if reload else "unless_published"))
-        passing_on = asyncio.create_task(_pass_on(signals.reload, workers))
+        passing_on = asyncio.create_task(_pass_on(signals.asked, workers))
         told = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({service, told}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,48 +123,57 @@ async def _run(workers: Sequence[Worker], out: TextIO, take_up: TakeUp) -> None:
     await asyncio.gather(*(worker.keep() for worker in workers))
 
 
-async def _pass_on(asked: asyncio.Event, workers: Sequence[Worker]) -> None:
-    """One worker publishes for all. None serves only in the moments after all have died: then it waits."""
+async def _pass_on(asked: Asked, workers: Sequence[Worker]) -> None:
+    """One worker publishes for all."""
     while True:
-        await asked.wait()
-        while not any(worker.reload() for worker in workers):  # noqa: ASYNC110 - a death between would be missed
+        wish = await asked.get()
+        if not await _done(wish, workers):
+            log.error("flows_not_published", deaths=MOST_DEATHS)
+            told = f"{MOST_DEATHS} workers died over the folder of flows: it is not published."
+            print(told, file=sys.stderr, flush=True)  # noqa: T201 - for who saved a file or sent the signal
+
+
+async def _done(wish: Wish, workers: Sequence[Worker]) -> bool:
+    """None serves only in the moments after all have died: then it waits."""
+    deaths = 0
+    while deaths < MOST_DEATHS:
+        link = next(filter(None, (worker.ask(wish) for worker in workers)), None)
+        if link is None:
             await asyncio.sleep(ASK_AGAIN_S)
-        asked.clear()
+        elif await _received(link) == DONE:
+            return True
+        else:
+            deaths += 1
+    return False
 
 
 class Worker:
     """One worker process, and its successors."""
 
-    def __init__(
-        self, settings: Settings, sockets: Sequence[socket], config: Path | None, *, watches: bool
-    ) -> None:
+    def __init__(self, settings: Settings, sockets: Sequence[socket], config: Path | None) -> None:
         self._settings = settings
         self._sockets = sockets
         self._config = config
-        self._watches = watches
         self._executor_id = settings.workflows.executor_id
         self._process: SpawnProcess | None = None
         self._started_at = 0.0
-        self._serves = False
+        self._link: Connection | None = None  # while it serves
 
     async def start(self, take_up: TakeUp = "never") -> str:
         """Return when it serves, with its words of welcome. Raises UssdError when it cannot serve."""
-        ours, theirs = SPAWN.Pipe(duplex=False)
-        job = Job(self._settings, self._sockets, self._config, take_up, watch=self._watches)
+        ours, theirs = SPAWN.Pipe()
+        job = Job(self._settings, self._sockets, self._config, take_up)
         process = SPAWN.Process(target=_work, args=(job, theirs))
         with _interrupts_held():
             process.start()
         theirs.close()
         self._process, self._started_at = process, asyncio.get_running_loop().time()
-        with ours:
-            await _readable(ours.fileno())
-            try:
-                report: Started | NotStarted = ours.recv()
-            except EOFError:
-                report = NotStarted(f"worker {self._executor_id} ended before it served; the log says why")
-        if isinstance(report, NotStarted):
-            raise SettingsError(report.reason)
-        self._serves = True
+        report = await _received(ours)
+        if not isinstance(report, Started):
+            ours.close()
+            silent = f"worker {self._executor_id} ended before it served; the log says why"
+            raise SettingsError(report.reason if isinstance(report, NotStarted) else silent)
+        self._link = ours
         log.info("worker_started", executor_id=self._executor_id, pid=process.pid)
         return report.welcome
 
@@ -169,7 +182,7 @@ class Worker:
         pause = 0.0
         while True:
             exit_code = await self._ended()
-            self._serves = False
+            self._link = None  # who waits for an answer there holds it until it knows that none comes
             lived = asyncio.get_running_loop().time() - self._started_at
             pause = 0.0 if lived > STEADY_AFTER_S else pause
             log.error("worker_died", executor_id=self._executor_id, exit_code=exit_code, restart_in_s=pause)
@@ -180,12 +193,14 @@ class Worker:
             except UssdError as error:
                 log.error("worker_not_restarted", executor_id=self._executor_id, reason=str(error))  # noqa: TRY400 - it says it all
 
-    def reload(self) -> bool:
-        """Have it publish the folder of flows. False when it does not serve."""
-        if not self._serves or self._process is None or self._process.pid is None:
-            return False
-        os.kill(self._process.pid, signal.SIGHUP)
-        return True
+    def ask(self, wish: Wish) -> Connection | None:
+        """Have it publish the folder of flows: where it says DONE, unless it dies. None when it does not serve."""
+        try:
+            if self._link is not None:
+                self._link.send(wish)
+        except OSError:  # it has just died
+            return None
+        return self._link
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Tell it to end, and kill it when it takes too long or when there is no time."""
@@ -241,41 +256,57 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(job: Job, report: Connection) -> None:
+def _work(job: Job, link: Connection) -> None:
     """A worker process, from its start to its end."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(_serve(job, report)))
+        sys.exit(runner.run(_serve(job, link)))
 
 
-async def _serve(job: Job, report: Connection) -> int:
-    from ussd_engine.serving import Flows, serve_on  # noqa: PLC0415 - the supervisor needs none of it
+async def _serve(job: Job, link: Connection) -> int:
+    from ussd_engine.serving import serve_on  # noqa: PLC0415 - the supervisor needs none of it
 
-    signals, flows = Signals.heard(), Flows(job.take_up, job.watch)
+    signals, started = Signals.heard(), asyncio.Event()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     orphaned = asyncio.create_task(_stop_when_orphaned(signals.stop))
+    obeying = asyncio.create_task(_obey(link, signals.asked))
+
+    def tell(welcome: str) -> None:
+        started.set()
+        _send(link, Started(welcome))
 
     try:
-        await serve_on(
-            job.sockets,
-            job.settings,
-            job.config,
-            signals,
-            flows,
-            lambda welcome: _send(report, Started(welcome)),
-        )
+        await serve_on(job.sockets, job.settings, job.config, signals, job.take_up, tell)
     except UssdError as error:
-        if report.closed:  # it did start
+        if started.is_set():
             raise
-        _send(report, NotStarted(str(error)))
+        _send(link, NotStarted(str(error)))
         return COULD_NOT_START
     finally:
         orphaned.cancel()
+        obeying.cancel()
     return 0
 
 
-def _send(report: Connection, message: Started | NotStarted) -> None:
-    with contextlib.suppress(BrokenPipeError), report:  # a supervisor that is told to end waits for no report
-        report.send(message)
+async def _obey(link: Connection, asked: Asked) -> None:
+    """Publish whenever the supervisor asks for it, and tell it each time that it is done."""
+    while (wish := await _received(link)) is not None:
+        asked.put_nowait(wish)
+        await asked.join()
+        _send(link, DONE)
+
+
+def _send(link: Connection, message: Started | NotStarted | str) -> None:
+    with contextlib.suppress(OSError):  # a supervisor that is told to end waits for no report
+        link.send(message)
+
+
+async def _received(link: Connection) -> Any:
+    """What the other side says; None when it has gone."""
+    await _readable(link.fileno())
+    try:
+        return link.recv()
+    except (EOFError, OSError):
+        return None
 
 
 async def _stop_when_orphaned(stop: asyncio.Event) -> None:

@@ -109,7 +109,7 @@ def test_panels_stand_apart() -> None:
             x, y = map(float, re.findall(r"[\d.]+", group.attrib["transform"]))
             panel = next(group.iter(f"{NS}rect")).attrib
             spots.append(Spot(x, y, float(panel["width"]), float(panel["height"])))
-    assert len(spots) == 6
+    assert len(spots) == 7
     assert not [pair for pair in combinations(spots, 2) if overlap(*pair)]
     assert max(spot.x + spot.width for spot in spots) < float(root.attrib["width"])
 

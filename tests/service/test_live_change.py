@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import signal
+import sqlite3
 import sys
 import termios
 from collections import Counter
@@ -21,6 +22,7 @@ import pytest
 
 from tests.database_fixtures import KINDS, urls_of
 from tests.service.process import KEY, ROOT, Phone, Service, standing_still
+from ussd_engine.reloading import POLL_S
 
 pytestmark = pytest.mark.slow
 
@@ -324,6 +326,129 @@ async def test_what_is_saved_is_served(tmp_path: Path, client: aiohttp.ClientSes
         write(bench.folder, "three")
         await bench.until_dialled("three")
         assert "Round in one" in await old.press("1")
+
+
+async def test_a_file_that_is_repaired_gets_a_word(tmp_path: Path, client: aiohttp.ClientSession) -> None:
+    """Whoever was told that the flows stay is told that the folder holds what is served."""
+    async with started(tmp_path, client, {}, "--reload") as bench:
+        (bench.folder / "part.yaml").write_text("flow: [\n")
+        await eventually(lambda: "The flows stay at revision" in bench.service.log())
+        write(bench.folder, "one")
+        await eventually(lambda: "which is served already" in bench.service.log())
+        assert "The flows are at revision" not in bench.service.log()
+
+
+async def test_a_death_publishes_nothing(tmp_path: Path, client: aiohttp.ClientSession) -> None:
+    """What was rolled back stays so, whatever the folder holds: only what is saved there is published."""
+    async with started(tmp_path, client, {}, "--reload", "--workers", "2") as bench:
+        write(bench.folder, "two")
+        await bench.until_dialled("two")
+        assert (await bench.ussd("rollback"))[0] == 0
+        for pid in _children(bench):
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: bench.service.log().count('"event": "worker_started"') == 4)
+        await asyncio.sleep(8 * POLL_S)  # for whoever might look at the folder
+        assert await bench.dialled("one")
+        write(bench.folder, "three")
+        await bench.until_dialled("three")
+        _, listed = await bench.ussd("revisions")
+        made = [line.split()[-4] for line in listed.splitlines()[1:]]
+        assert made == ["folder", "rolled_back", "folder", "folder"]
+
+
+async def test_what_is_saved_while_no_worker_lives_is_served(
+    tmp_path: Path, client: aiohttp.ClientSession
+) -> None:
+    """As soon as one lives again."""
+    async with started(tmp_path, client, {}, "--reload", "--workers", "2") as bench:
+        for pid in _children(bench):
+            os.kill(pid, signal.SIGKILL)
+        write(bench.folder, "two")
+        await eventually(lambda: bench.service.log().count('"event": "worker_started"') == 4)
+        await bench.until_dialled("two")
+
+
+async def test_a_mounted_config_map_is_swapped(tmp_path: Path, client: aiohttp.ClientSession) -> None:
+    """Its files are links that stay as they are; what changes is a hidden link on their way."""
+    async with started(tmp_path, client, {}, "--reload") as bench:
+        folder = bench.folder
+        for version in ("one", "two"):
+            write(folder / f"..{version}", version)
+        (folder / "..data").symlink_to("..one")
+        for name in ("walk.yaml", "part.yaml", "sms.yaml"):
+            (folder / name).unlink()
+            (folder / name).symlink_to(f"..data/{name}")
+        await eventually(lambda: "which is served already" in bench.service.log())
+        (folder / "..data_tmp").symlink_to("..two")
+        (folder / "..data_tmp").rename(folder / "..data")
+        await bench.until_dialled("two")
+
+
+async def test_what_is_saved_while_the_database_is_away_is_served_later(
+    tmp_path: Path, client: aiohttp.ClientSession
+) -> None:
+    """Nobody has to save it once more; until then it is told that it is not published."""
+    async with started(tmp_path, client, {}, "--reload") as bench:
+        other = sqlite3.connect(bench.service.data_dir / "platform.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        write(bench.folder, "two")
+        await eventually(lambda: '"event": "flows_not_published"' in bench.service.log())
+        other.close()
+        await bench.until_dialled("two")
+        assert "The folder is not published yet: the platform's database" in bench.service.log()
+
+
+async def test_sighup_outlives_the_worker_that_was_asked(two_workers: Bench) -> None:
+    """It dies before it has published, and another one does it."""
+    bench = two_workers
+    write(bench.folder, "two")
+    first = _children(bench)[0]
+    with standing_still(first):
+        bench.hangup()
+        await asyncio.sleep(0.5)  # until it was asked
+        os.kill(first, signal.SIGKILL)
+        await bench.until_dialled("two")
+
+
+async def test_a_folder_that_workers_die_of_does_not_take_them_all(
+    tmp_path: Path, client: aiohttp.ClientSession
+) -> None:
+    """After two of them it is left as it is, and that is said; the service goes on."""
+    async with started(tmp_path, client, {}, "--workers", "3") as bench:
+        first, second, third = _children(bench)
+        with standing_still(first), standing_still(second):
+            bench.hangup()
+            for pid in (first, second):
+                await asyncio.sleep(0.5)
+                os.kill(pid, signal.SIGKILL)
+            await eventually(lambda: "2 workers died over the folder of flows" in bench.service.log())
+        assert third in _children(bench)
+        assert await bench.dialled("one")
+
+
+async def test_a_broken_folder_keeps_no_service_from_its_start(
+    tmp_path: Path, client: aiohttp.ClientSession
+) -> None:
+    """It serves what is current, as before it was ended, and tells what is wrong. With nothing to serve it ends."""
+    async with started(tmp_path, client, {}) as bench:
+        service = bench.service
+        await service.stop()
+        (bench.folder / "part.yaml").write_text("flow: [\n")
+        for arguments in ((), ("--reload",), ("--workers", "2")):
+            service.arguments = arguments
+            before = len(service.log())
+            await service.start()
+            assert await bench.dialled("one")
+            said = service.log()[before:]
+            assert "part.yaml:2:1: error F001" in said
+            assert "The flows stay at revision" in said
+            assert '"event": "flows_not_published"' in said
+            await service.stop()
+        empty = Service(tmp_path / "empty" / "var", service.settings)
+        empty.data_dir.parent.mkdir()
+        with pytest.raises(AssertionError, match=r"part.yaml:2:1: error F001"):
+            await empty.start()
+        assert await empty.stop() == 2
 
 
 async def test_a_published_revision_outlives_a_restart(one_process: Bench) -> None:

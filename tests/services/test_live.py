@@ -13,7 +13,7 @@ from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from tests.adapters.sessions.support import HandClock
 from tests.flow.vocabulary import ACTIONS
-from tests.services.flows_parts import CountedReads, live_over, phone_at, publish, put
+from tests.services.flows_parts import CountedReads, compiled, live_over, phone_at, publish, put
 from tests.services.parts import KEYS, WallClock, eventually
 from ussd_engine.errors import FlowError, SessionCorrupt
 from ussd_engine.flow.loader import Library, load
@@ -24,6 +24,7 @@ from ussd_engine.platform.staff import Act
 from ussd_engine.services.census import Census, census
 from ussd_engine.services.live import Live, announce
 from ussd_engine.services.maintenance import maintained
+from ussd_engine.services.publishing import Checked, Folder
 from ussd_engine.services.translations import Translations
 
 if TYPE_CHECKING:
@@ -287,6 +288,21 @@ async def test_a_revision_that_never_was(database: Database, tmp_path: Path) -> 
     live = await live_over(database)
     with pytest.raises(SessionCorrupt, match="never published"):
         await live.of("0123456789abcdef")
+
+
+async def test_a_folder_is_told_by_the_revision_that_it_holds(database: Database, tmp_path: Path) -> None:
+    """Also where a worker has not noticed yet that it is current."""
+    served = await publish(database, flows(tmp_path, 1))
+    live, library = await live_over(database), flows(tmp_path, 2)
+    checked = Checked(library, compiled(library))
+    folder = Folder(lambda: checked, database, KEYS, WallClock(), live)
+    held = await publish(database, library)
+    assert live.program.revision == served
+    assert await folder.publish("published") == (held, False)
+    act = Act("console:ann", "request-2", WallClock().now())
+    await database.write(lambda c: revisions.roll_back(c, KEYS, None, act, asked_at=act.at))
+    assert await folder.publish("published") == (held, True)
+    assert live.program.revision == held
 
 
 # --- texts of staff over revisions

@@ -89,13 +89,16 @@ class Folder:
         self._clock = clock
         self._live = live
 
-    async def publish(self, how: How) -> str | None:
-        """The new revision; None when the folder holds the current one. Raises as `check`: then nothing changes."""
+    async def publish(self, how: How) -> tuple[str, bool]:
+        """The revision that it holds, and whether it was another one that was current until then.
+
+        Raises as `check` does: then nothing changes.
+        """
         checked = await asyncio.to_thread(self._check)  # turns go on meanwhile
         act = Act(ACTOR, f"service-{uuid4().hex}", self._clock.now())
         revision = checked.revision
         if not await self._database.write(lambda c: revisions.publish(c, self._keys, revision, how, act)):
-            return None
+            return revision.id, False
         await self._live.announce()
         log.info("flows_published", revision=revision.id, how=how, warnings=len(checked.library.warnings))
-        return revision.id
+        return revision.id, True
