@@ -104,7 +104,9 @@ def _transcripts(tests: FlowTests, folder: Path, *, update: bool) -> bool:
         elif different:
             held = False
             typer.echo("\n".join(f"{file}: {one}" for one in different))
-            typer.echo(f"{file}: if this is meant, run ussd test {folder} --update")
+            typer.echo(
+                f"{file}: ussd play --replay {file} shows it; if it is meant, run ussd test {folder} --update"
+            )
     return held
 
 
