@@ -214,7 +214,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "F404": Explanation(
         "Data that may not be filled yet",
-        "There is a way to the state on which nothing fills a value that is read there. The message names the way.",
+        "There is a way to the state on which nothing fills a value that is read there. The message names the way; in "
+        "a flow that is dialled it may be one by the key for home, out of the flows that it calls as well.",
         "fill it on that way, or give it a default.",
     ),
     "F405": Explanation(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from ussd_engine.flow import assignment
+from ussd_engine.flow import assignment, homeward
 from ussd_engine.flow.checks.conditions import constants, expressions, leaks, phones, secret_outputs
 from ussd_engine.flow.checks.context import Context, Rule
 from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_keys, option_keys
@@ -83,11 +83,12 @@ def run(
     whole = {name: flow for name, flow in flows.items() if name not in partial}
     returned = assignment.returns(whole, actions)
     silent = silent_flows(whole)
+    home = homeward.calls(whole) if any(map(assignment.leads_home, whole.values())) else {}
     called = set[str]().union(*map(_calls, flows.values()))
     found = [*same_service_code(flows, sources), *silent_recursion(whole, sources, silent)]
     for name, flow in flows.items():
         context = Context(
-            flow, sources[name], whole, names, actions, name in called, returned, networks, silent
+            flow, sources[name], whole, names, actions, name in called, returned, networks, silent, home
         )
         rules = RULES if name in partial else (*RULES, *RULES_OF_A_WHOLE_FLOW)
         if name in whole and _calls(flow) <= whole.keys():

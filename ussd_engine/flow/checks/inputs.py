@@ -145,8 +145,10 @@ def _bounds(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:
 
 def assigned(context: Context) -> Iterator[Diagnostic]:
     """F404: a value that is read where some way has not filled it."""
-    for read in assignment.unfilled(context.flow, context.returned, context.actions):
+    for read in assignment.unfilled(context.flow, context.returned, context.actions, context.calls):
         way = " > ".join(read.way)
         message = f"state '{read.state}' reads '{read.name}', which is not filled on the way {way}"
         hint = f"ask for it before, or give '{read.name}' a default"
+        if assignment.leads_home(context.flow) and context.flow.home in read.way[1:]:
+            hint += f"; the home key leads to '{context.flow.home}'"
         yield context.source.finding(read.path, "F404", message, hint)
