@@ -196,6 +196,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "A flow calls another, which calls it again before anything is shown: a turn would never come to a screen.",
         "show a screen before one of the calls, or take it out.",
     ),
+    "F305": Explanation(
+        "A menu that may offer nothing",
+        "Every option has a condition. Where none holds the screen has no choice, and a key for back or home is there "
+        "only when a screen lies behind. Conditions of which one surely holds are a condition and its opposite, 'paid' "
+        "and '!paid' or 'amount < 5' and 'amount >= 5', or a 'choice == ...' for each value of a choice.",
+        "add an option without 'when'.",
+    ),
     "F401": Explanation(
         "Two options on one key",
         "A subscriber who presses the key could mean either. Options without a key are numbered from the top.",

@@ -16,6 +16,7 @@ from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_ke
 from ussd_engine.flow.checks.lists import items
 from ussd_engine.flow.checks.shape import (
     ends_somewhere,
+    menus_offer,
     reachable,
     silent_flows,
     silent_loops,
@@ -63,6 +64,7 @@ RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     saved_kinds,
     reachable,
     ends_somewhere,
+    menus_offer,
     silent_loops,
 )
 
