@@ -210,13 +210,14 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "F402": Explanation(
         "An option on a navigation key",
-        "The key is back, home or more on that screen, so the option could not be chosen.",
+        "The key is back, home or more on that screen, so the option could not be chosen. On a list back also leads to "
+        "the page before.",
         "choose another key, or switch back or home off in that state.",
     ),
     "F403": Explanation(
         "An 'accept' that does not suit",
         "What the answer must be does not go with the type of the data that it fills, or leaves nothing that "
-        "anybody could type.",
+        "anybody could type: a network takes no more than some 80 characters at once.",
         "change 'accept', or the declaration of the data.",
     ),
     "F404": Explanation(
@@ -229,6 +230,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "One key for two ways of moving",
         "Two of back, home and more are on the same key. Where none is written, back is 0, home 00 and more 98.",
         "give each a key of its own, or switch back or home off.",
+    ),
+    "F406": Explanation(
+        "An answer on a navigation key",
+        "The key is back, home or more on the question, so who means it as an answer goes elsewhere. An error where "
+        "the key is one of the choices or lies within the range of a number; a warning where no answer is longer than "
+        "the key.",
+        "switch back or home off in that state, or give them other keys.",
     ),
     "F501": Explanation(
         "A language is missing or too many",

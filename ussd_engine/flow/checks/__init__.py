@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 from ussd_engine.flow import assignment, homeward
+from ussd_engine.flow.checks.answers import answers_on_keys, answers_on_keys_of_pages, answers_that_fit
 from ussd_engine.flow.checks.conditions import constants, expressions, leaks, phones, secret_outputs
 from ussd_engine.flow.checks.context import Context, Rule
 from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_keys, option_keys
@@ -32,6 +33,7 @@ from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, s
 from ussd_engine.flow.checks.texts import ends, phrases, texts
 from ussd_engine.flow.checks.widths import foreign_characters, pages
 from ussd_engine.flow.diagnostic import Diagnostic
+from ussd_engine.flow.fit import fits
 from ussd_engine.flow.model import CallState, Flow
 from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.source import Source
@@ -56,6 +58,8 @@ RULES: tuple[Rule, ...] = (
 )
 RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     accept_suits,
+    answers_on_keys,
+    answers_that_fit,
     expressions,
     leaks,
     phones,
@@ -97,7 +101,8 @@ def run(
             rules = (*rules, assigned)
         of_flow = list(chain.from_iterable(rule(context) for rule in rules))
         if name not in partial and all(finding.severity == "warning" for finding in of_flow):
-            of_flow += pages(context)  # what is drawn at its widest must be sound
+            screens = list(fits(flow, networks))  # what is drawn at its widest must be sound
+            of_flow += [*pages(context, screens), *answers_on_keys_of_pages(context, screens)]
         found += of_flow
     return found
 

@@ -11,8 +11,8 @@ from ussd_engine.flow.source import Path_, Source
 from ussd_engine.flow.text import unprintable
 from ussd_engine.flow.values import LONGEST, SHORTEST, limits
 
-LONGEST_ANSWER = 160
-"""Characters that a subscriber can type at once on any network."""
+LONGEST_VALUE = 160
+"""Characters, as many as a page holds: a bank may give more than can be typed at once."""
 
 
 def same_service_code(flows: Mapping[str, Flow], sources: Mapping[str, Source]) -> Iterator[Diagnostic]:
@@ -99,8 +99,8 @@ def _list(data: Data) -> Iterator[tuple[str, str]]:
 
 def _range(data: Data) -> Iterator[tuple[str, str]]:
     least, most = limits(data.type, data.min, data.max)
-    if data.type in LONGEST and data.type != "list" and most is not None and not 1 <= most <= LONGEST_ANSWER:
-        yield f"has max {most}", f"a typed value has 1 to {LONGEST_ANSWER} characters"
+    if data.type in LONGEST and data.type != "list" and most is not None and not 1 <= most <= LONGEST_VALUE:
+        yield f"has max {most}", f"a value has 1 to {LONGEST_VALUE} characters"
     elif least is not None and most is not None and least > most:
         usual = f"{SHORTEST.get(data.type)} to {LONGEST.get(data.type)}"
         hint = f"a {data.type} has {usual} characters where it does not say otherwise"
