@@ -120,7 +120,7 @@ def test_a_clean_check_says_what_was_checked() -> None:
     run = ussd("check", "flows/")
 
     assert run.returncode == 0
-    pattern = r"flows: 7 flows, \d+ states, languages en, sw, revision [0-9a-f]{16}: no findings\n"
+    pattern = r"flows: \d+ flows, \d+ states, languages en, sw, revision [0-9a-f]{16}: no findings\n"
     assert re.fullmatch(pattern, run.stdout)
 
 

@@ -133,3 +133,29 @@ def test_reading_on_one_unfilled_way_is_told_with_the_shortest(tmp_path: Path) -
     )
     with pytest.raises(InvalidFlows, match="not filled on the way hello > bye\n"):
         load(tmp_path, ACTIONS)
+
+
+DIALLED = (
+    "flow: sample\ndial: ['*100#']\nlanguages: [en]\nstart: hello\nhome: hub\ndata:\n  town: {type: name}\n"
+)
+HUB = '  hub:\n    menu: "Hello {town}"\n    options:\n      - {text: Leave, goto: bye}\n' + BYE
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        "  hello:\n    ask: Town\n    save: town\n    goto: hub\n" + HUB,
+        "  hello:\n    menu: Pick\n    home: off\n    options:\n      - {text: One, goto: ask}\n"
+        "  ask:\n    ask: Town\n    save: town\n    goto: hub\n    home: off\n" + HUB,
+        "  hello:\n    call: one_question\n    save: {town: town}\n    outcomes: {done: hub}\n" + HUB,
+    ],
+    ids=["first-screen", "switched-off", "first-screen-of-a-called-flow"],
+)
+def test_home_key_leads_nowhere_before_a_screen_was_left_behind(tmp_path: Path, states: str) -> None:
+    """The first screen of a session has no home key, however it is written; so it may fill what home reads."""
+    (tmp_path / "sample.yaml").write_text(DIALLED + "states:\n" + states)
+    (tmp_path / "one.yaml").write_text(
+        "flow: one_question\nlanguages: [en]\nstart: ask\noutputs: [town]\ndata:\n  town: {type: name}\n"
+        "states:\n  ask:\n    ask: Town\n    save: town\n    goto: done\n  done:\n    end:\n    outcome: done\n"
+    )
+    assert "sample" in load(tmp_path, ACTIONS).flows

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from ussd_engine.errors import FlowError
 from ussd_engine.flow.diagnostic import InvalidFlows
 from ussd_engine.flow.loader import load
-from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.source import read
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.services.action_specs import SPECS
@@ -100,17 +99,6 @@ def test_folder_without_a_flow(tmp_path: Path, language: str) -> None:
     with pytest.raises(FlowError, match="no flow in this folder") as caught:
         load(tmp_path, {})
     assert not isinstance(caught.value, InvalidFlows)
-
-
-def test_answer_that_is_longer_than_a_network_takes(tmp_path: Path) -> None:
-    """A question whose every answer is too long for some network can never be answered there."""
-    (tmp_path / "long.yaml").write_text(
-        "flow: long\nlanguages: [en]\nstart: ask\ndata: {note: {type: text, max: 160}}\nstates:\n"
-        "  ask: {ask: Your note, save: note, accept: {min: 100}, goto: bye}\n  bye: {end: Goodbye}\n"
-    )
-    assert load(tmp_path, SPECS, networks={"default": Profile()}).warnings == ()
-    with pytest.raises(InvalidFlows, match="F403 an answer has at least 100 characters, and 80 can be typed"):
-        load(tmp_path, SPECS, networks={"default": Profile(), "63902": Profile(input_max=80)})
 
 
 def test_warnings_alone_let_a_folder_pass(tmp_path: Path) -> None:

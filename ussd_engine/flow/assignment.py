@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from ussd_engine.flow.graph import Edge, edges, gotos, outcomes_of, outgoing, ways
 from ussd_engine.flow.guards import reads
+from ussd_engine.flow.homeward import Calls, Place, away_after, comes_back_to, works
 from ussd_engine.flow.model import (
     ActionState,
     AskState,
@@ -33,16 +35,20 @@ class Unfilled:
     way: tuple[str, ...]
 
 
-def unfilled(flow: Flow, returned: Returned, actions: Mapping[str, ActionSpec]) -> Iterator[Unfilled]:
-    """Every read that some way reaches unfilled, once for each place."""
-    all_edges = _edges(flow, returned, actions)
-    filled = _filled(flow, all_edges)
+def unfilled(
+    flow: Flow, returned: Returned, actions: Mapping[str, ActionSpec], calls: Calls
+) -> Iterator[Unfilled]:
+    """Every read that some way reaches unfilled, once for each place. The way may be one by the home key."""
+    steps = _with_home(flow, _edges(flow, returned, actions), calls)
+    filled = _filled(flow, steps)
     for name, state in flow.states.items():
-        if name not in filled:
+        places = [place for place in ((name, False), (name, True)) if place in filled]
+        if not places:
             continue  # unreachable: nothing is ever read there
         for read, path in _reads(name, state):
-            if read in flow.data and read not in filled[name]:
-                yield Unfilled(name, read, path, _way(flow, all_edges, name, read))
+            empty = [place for place in places if read not in filled[place]]
+            if read in flow.data and empty:
+                yield Unfilled(name, read, path, _way(flow, steps, empty[0], read))
 
 
 def _initially(flow: Flow) -> frozenset[str]:
@@ -53,19 +59,57 @@ def _initially(flow: Flow) -> frozenset[str]:
     )
 
 
-def _filled(flow: Flow, all_edges: list[Edge]) -> dict[str, frozenset[str]]:
-    """For each reachable state, what is filled on every way to it: a fixed point from above."""
-    filled = {flow.start: _initially(flow)}
-    waiting, out = deque([flow.start]), outgoing(all_edges)
+_Steps = Mapping[Place, list[tuple[Place, frozenset[str]]]]
+"""The next places of each, with the data that the step fills."""
+
+
+def leads_home(flow: Flow) -> bool:
+    """Whether the home key can lead to where nothing else does with less data: to the start it always can."""
+    return bool(flow.dial) and flow.home not in {None, flow.start} and flow.home in flow.states
+
+
+def _with_home(flow: Flow, all_edges: list[Edge], calls: Calls) -> _Steps:
+    if not leads_home(flow) or flow.home is None:
+        return _steps(all_edges)
+    steps: dict[Place, list[tuple[Place, frozenset[str]]]] = {}
+    out = outgoing(all_edges)
+    for name in flow.states:
+        for away in (False, True):
+            steps[name, away] = [
+                ((edge.target, after), edge.sets)
+                for edge in out.get(name, [])
+                for after in away_after(flow, edge, calls, away=away)
+            ]
+            if works(flow, (name, away), calls):
+                steps[name, away].append(((flow.home, False), frozenset()))
+        steps[name, False] += [
+            ((name, True), edge.sets) for edge in comes_back_to(flow, name, out.get(name, []))
+        ]
+    return steps
+
+
+def _steps(all_edges: list[Edge]) -> _Steps:
+    """Without the home key."""
+    return {
+        (source, False): [((edge.target, False), edge.sets) for edge in out]
+        for source, out in outgoing(all_edges).items()
+    }
+
+
+def _filled(flow: Flow, steps: _Steps) -> dict[Place, frozenset[str]]:
+    """For each reachable place, what is filled on every way to it: a fixed point from above."""
+    start = (flow.start, False)
+    filled = {start: _initially(flow)}
+    waiting = deque([start])
     while waiting:
-        name = waiting.popleft()
-        for edge in out.get(name, []):
-            arrives = filled[name] | edge.sets
-            known = filled.get(edge.target)
+        place = waiting.popleft()
+        for target, sets in steps.get(place, ()):
+            arrives = filled[place] | sets
+            known = filled.get(target)
             after = arrives if known is None else known & arrives
             if after != known:
-                filled[edge.target] = after
-                waiting.append(edge.target)
+                filled[target] = after
+                waiting.append(target)
     return filled
 
 
@@ -97,11 +141,12 @@ def _callers(flows: Mapping[str, Flow]) -> dict[str, list[str]]:
 
 
 def _returned(flow: Flow, known: Returned, actions: Mapping[str, ActionSpec]) -> dict[str, frozenset[str]]:
-    filled = _filled(flow, _edges(flow, known, actions))
+    filled = _filled(flow, _steps(_edges(flow, known, actions)))
     result: dict[str, frozenset[str]] = {}
     for name, state in flow.states.items():
-        if isinstance(state, EndState) and state.outcome is not None and name in filled:
-            result[state.outcome] = result.get(state.outcome, filled[name]) & filled[name]
+        here = filled.get((name, False))
+        if isinstance(state, EndState) and state.outcome is not None and here is not None:
+            result[state.outcome] = result.get(state.outcome, here) & here
     return result
 
 
@@ -168,17 +213,18 @@ def _in_text(text: str | dict[str, str], path: Path_) -> Iterator[tuple[str, Pat
         yield from ((slot, at) for slot in sorted(slots))
 
 
-def _way(flow: Flow, all_edges: list[Edge], target: str, name: str) -> tuple[str, ...]:
-    """The shortest way to `target` on which nothing fills `name`."""
-    out, before = outgoing(all_edges), {flow.start: ""}
-    waiting = deque([flow.start])
+def _way(flow: Flow, steps: _Steps, target: Place, name: str) -> tuple[str, ...]:
+    """The states of the shortest way to `target` on which nothing fills `name`."""
+    start = (flow.start, False)
+    before: dict[Place, Place | None] = {start: None}
+    waiting = deque([start])
     while waiting and target not in before:
-        state = waiting.popleft()
-        for edge in out.get(state, []):
-            if name not in edge.sets and edge.target not in before:
-                before[edge.target] = state
-                waiting.append(edge.target)
+        place = waiting.popleft()
+        for after, sets in steps.get(place, ()):
+            if name not in sets and after not in before:
+                before[after] = place
+                waiting.append(after)
     way = [target]
-    while before.get(way[-1]):
-        way.append(before[way[-1]])
-    return tuple(reversed(way))
+    while (earlier := before.get(way[-1])) is not None:
+        way.append(earlier)
+    return tuple(name for name, _ in groupby(state for state, _ in reversed(way)))

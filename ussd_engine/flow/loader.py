@@ -16,7 +16,7 @@ from ussd_engine.flow import checks
 from ussd_engine.flow import model as m
 from ussd_engine.flow.diagnostic import Diagnostic, InvalidFlows, did_you_mean
 from ussd_engine.flow.folder import files_of
-from ussd_engine.flow.messages import merge
+from ussd_engine.flow.messages import key_of, merge
 from ussd_engine.flow.model import STATE_KINDS, Flow
 from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.sms_templates import SmsTemplates, parse_templates
@@ -214,7 +214,8 @@ def _finding(source: Source, detail: ErrorDetails) -> Diagnostic:
         return _kinds(source, path)
     if kind == "string_pattern_mismatch":
         value = path[-1] if of_key else _value_at(source.data, path)
-        return source.finding(path, "F105", _pattern_message(str(value), context), key=of_key)
+        hint = _off(str(value)) if path[0] == "keys" and last != "more" else ""
+        return source.finding(path, "F105", _pattern_message(str(value), context), hint, key=of_key)
     message = {
         "string_type": "must be text; a number, true or false needs quotes around it to be text",
         "dict_type": "must be a mapping of keys and values",
@@ -227,6 +228,8 @@ def _finding(source: Source, detail: ErrorDetails) -> Diagnostic:
         "too_short": "must not be empty",
     }.get(kind, detail["msg"][0].lower() + detail["msg"][1:])
     name = str(path[-1]) if path else "the file"
+    if path and source.at(path).file:  # a text that a catalogue has put there
+        name, where = key_of(path[:-1]), "in this catalogue"
     return source.finding(path, "F103", f"'{name}' {where} {message}")
 
 
@@ -268,6 +271,12 @@ def _kinds(source: Source, path: Path_) -> Diagnostic:
 def _pattern_message(value: str, context: Mapping[str, Any]) -> str:
     pattern = str(context.get("pattern", ""))
     return f"'{value[:60]}' is not {_PATTERNS.get(pattern, f'of the form {pattern}')}"
+
+
+def _off(wrong: str) -> str:
+    """A hint for what is neither a key nor 'off'."""
+    near = did_you_mean(wrong.lower(), ["off"])
+    return near if near.startswith("did you mean") else "'off' takes the key away"
 
 
 def _allowed(path: Path_, data: Any) -> Iterable[str]:

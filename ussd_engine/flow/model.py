@@ -37,12 +37,24 @@ Name = Annotated[StrictStr, Field(pattern=NAME_PATTERN)]
 Language = Annotated[StrictStr, Field(pattern=LANGUAGE_PATTERN)]
 Key = Annotated[StrictStr, Field(pattern=KEY_PATTERN)]
 Expression = Annotated[StrictStr, Field(min_length=1, max_length=500)]
-Scalar = StrictStr | StrictInt | StrictBool
 
 
 def _by_shape(mapping: str, plain: str) -> Discriminator:
     return Discriminator(lambda value: mapping if isinstance(value, (dict, list)) else plain)
 
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a flag"
+    return "a number" if isinstance(value, int) else "a text"
+
+
+Scalar = Annotated[
+    Annotated[StrictStr, Tag("a text")]
+    | Annotated[StrictInt, Tag("a number")]
+    | Annotated[StrictBool, Tag("a flag")],
+    Discriminator(_scalar),
+]
 
 Text = Annotated[
     Annotated[dict[Language, PlainText], Tag("text per language")] | Annotated[PlainText, Tag("one text")],
@@ -286,12 +298,18 @@ State = Annotated[
 ]
 
 
+KeyOrOff = Annotated[
+    Annotated[Key, Tag("a key")] | Annotated[Literal["off"], Tag("no key")],
+    Discriminator(lambda value: "no key" if value == "off" else "a key"),
+]
+
+
 class NavigationKeys(Model):
     """The keys that the engine owns; 'off' takes one away in the whole flow."""
 
-    back: Key | Literal["off"] = "0"
+    back: KeyOrOff = "0"
     """The key to the screen before."""
-    home: Key | Literal["off"] = "00"
+    home: KeyOrOff = "00"
     """The key to the home state of the flow."""
     more: Key = "98"
     """The key to the next page of a screen."""

@@ -19,7 +19,7 @@ class Profile:
 
     page_septets: int = 160
     page_units: int = 70
-    input_max: int = 182
+    input_max: int = 80
     back: str | None = None
     home: str | None = None
     more: str | None = None

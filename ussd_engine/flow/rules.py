@@ -202,6 +202,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "A flow calls another, which calls it again before anything is shown: a turn would never come to a screen.",
         "show a screen before one of the calls, or take it out.",
     ),
+    "F305": Explanation(
+        "A menu that may offer nothing",
+        "Every option has a condition. Where none holds the screen has no choice, and a key for back or home is there "
+        "only when a screen lies behind. Conditions of which one surely holds are a condition and its opposite, 'paid' "
+        "and '!paid' or 'amount < 5' and 'amount >= 5', or a 'choice == ...' for each value of a choice.",
+        "add an option without 'when'.",
+    ),
     "F401": Explanation(
         "Two options on one key",
         "A subscriber who presses the key could mean either. Options without a key are numbered from the top.",
@@ -209,24 +216,33 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "F402": Explanation(
         "An option on a navigation key",
-        "The key is back, home or more on that screen, so the option could not be chosen.",
+        "The key is back, home or more on that screen, so the option could not be chosen. On a list back also leads to "
+        "the page before.",
         "choose another key, or switch back or home off in that state.",
     ),
     "F403": Explanation(
         "An 'accept' that does not suit",
         "What the answer must be does not go with the type of the data that it fills, or leaves nothing that "
-        "anybody could type.",
+        "anybody could type: a network takes no more than some 80 characters at once.",
         "change 'accept', or the declaration of the data.",
     ),
     "F404": Explanation(
         "Data that may not be filled yet",
-        "There is a way to the state on which nothing fills a value that is read there. The message names the way.",
+        "There is a way to the state on which nothing fills a value that is read there. The message names the way; in "
+        "a flow that is dialled it may be one by the key for home, out of the flows that it calls as well.",
         "fill it on that way, or give it a default.",
     ),
     "F405": Explanation(
         "One key for two ways of moving",
         "Two of back, home and more are on the same key. Where none is written, back is 0, home 00 and more 98.",
         "give each a key of its own, or switch back or home off.",
+    ),
+    "F406": Explanation(
+        "An answer on a navigation key",
+        "The key is back, home or more on the question, so who means it as an answer goes elsewhere. An error where "
+        "the key is one of the choices or lies within the range of a number; a warning where no answer is longer than "
+        "the key.",
+        "switch back or home off in that state, or give them other keys.",
     ),
     "F501": Explanation(
         "A language is missing or too many",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import chain
 
-from ussd_engine.flow import assignment
+from ussd_engine.flow import assignment, homeward
+from ussd_engine.flow.checks.answers import answers_on_keys, answers_on_keys_of_pages, answers_that_fit
 from ussd_engine.flow.checks.conditions import (
     constants,
     expressions,
@@ -24,6 +25,7 @@ from ussd_engine.flow.checks.inputs import accept_suits, assigned, navigation_ke
 from ussd_engine.flow.checks.lists import items
 from ussd_engine.flow.checks.shape import (
     ends_somewhere,
+    menus_offer,
     reachable,
     silent_flows,
     silent_loops,
@@ -39,6 +41,7 @@ from ussd_engine.flow.checks.targets import actions, calls, cases, data_names, s
 from ussd_engine.flow.checks.texts import ends, phrases, texts
 from ussd_engine.flow.checks.widths import foreign_characters, pages
 from ussd_engine.flow.diagnostic import Diagnostic
+from ussd_engine.flow.fit import fits
 from ussd_engine.flow.model import CallState, Flow
 from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.source import Source
@@ -63,6 +66,8 @@ RULES: tuple[Rule, ...] = (
 )
 RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     accept_suits,
+    answers_on_keys,
+    answers_that_fit,
     expressions,
     leaks,
     phones,
@@ -73,6 +78,7 @@ RULES_OF_A_WHOLE_FLOW: tuple[Rule, ...] = (
     saved_kinds,
     reachable,
     ends_somewhere,
+    menus_offer,
     silent_loops,
 )
 
@@ -93,18 +99,20 @@ def run(
     whole = {name: flow for name, flow in flows.items() if name not in partial}
     returned = assignment.returns(whole, actions)
     silent = silent_flows(whole)
+    home = homeward.calls(whole) if any(map(assignment.leads_home, whole.values())) else {}
     called = set[str]().union(*map(_calls, flows.values()))
     found = [*same_service_code(flows, sources), *silent_recursion(whole, sources, silent)]
     for name, flow in flows.items():
         context = Context(
-            flow, sources[name], whole, names, actions, name in called, returned, networks, silent
+            flow, sources[name], whole, names, actions, name in called, returned, networks, silent, home
         )
         rules = RULES if name in partial else (*RULES, *RULES_OF_A_WHOLE_FLOW)
         if name in whole and _calls(flow) <= whole.keys():
             rules = (*rules, assigned)
         of_flow = list(chain.from_iterable(rule(context) for rule in rules))
         if name not in partial and all(finding.severity == "warning" for finding in of_flow):
-            of_flow += pages(context)  # what is drawn at its widest must be sound
+            screens = list(fits(flow, networks))  # what is drawn at its widest must be sound
+            of_flow += [*pages(context, screens), *answers_on_keys_of_pages(context, screens)]
         found += of_flow
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ussd_engine.flow.assignment import Returned
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
+from ussd_engine.flow.homeward import Calls
 from ussd_engine.flow.model import Data, Flow
 from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.source import Path_, Source
@@ -19,7 +20,8 @@ class Context:
     """One flow under check. `names` are all flows of the folder, also those too broken to be in `flows`.
 
     `returned` says what the flows surely fill at each of their outcomes, `networks` what each network shows.
-    `silent` are the flows that can come back to their caller without a screen.
+    `silent` are the flows that can come back to their caller without a screen; `calls` say where home leads out of
+    the called ones.
     """
 
     flow: Flow
@@ -31,6 +33,7 @@ class Context:
     returned: Returned
     networks: Mapping[str, Profile]
     silent: frozenset[str]
+    calls: Calls
 
     @property
     def kinds(self) -> dict[str, Kind]:

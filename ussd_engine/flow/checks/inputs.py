@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from ussd_engine.flow import assignment
 from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.checks.keys import keys_by_network, navigation
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.graph import can_go_back
 from ussd_engine.flow.model import Accept, AskState, Data, ListState, MenuState, keys_of
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.values import LONGEST, limits
+from ussd_engine.flow.values import limits
 
 
 def option_keys(context: Context) -> Iterator[Diagnostic]:
@@ -41,26 +42,13 @@ def option_keys(context: Context) -> Iterator[Diagnostic]:
 
 
 def _owned(context: Context, state: MenuState | ListState, *, back: bool) -> dict[str, tuple[str, str]]:
-    """Each key that moves about on this screen, on some network: what it is, and where."""
-    owned: dict[str, tuple[str, str]] = {}
-    for (more, back_key, home), where in _keys_by_network(context).items():
-        owned.setdefault(more, ("more", where))
-        if state.back == "on" and back_key != "off" and back:
-            owned.setdefault(back_key, ("back", where))
-        if state.home == "on" and home != "off":
-            owned.setdefault(home, ("home", where))
-    return owned
+    """Each key that moves about on this screen, on some network: what it is, and where.
 
-
-def _keys_by_network(context: Context) -> dict[tuple[str, str, str], str]:
-    """The keys for more, back and home as they are here, then as they are on each network that has its own."""
-    own = context.flow.keys
-    found = {(own.more, own.back, own.home): "here"}
-    for network, profile in context.networks.items():
-        back = own.back if own.back == "off" else profile.back or own.back
-        home = own.home if own.home == "off" else profile.home or own.home
-        found.setdefault((profile.more or own.more, back, home), f"on network '{network}'")
-    return found
+    On a list back turns its pages as well, whatever lies behind. An option of a menu keeps its key there.
+    """
+    moves = navigation(context, state, back=back or isinstance(state, ListState))
+    keys = keys_by_network(context, context.networks)
+    return {**moves, **{more: ("more", where) for (more, _, _), where in reversed(keys.items())}}
 
 
 def _item_keys(
@@ -82,7 +70,7 @@ def _item_keys(
 def navigation_keys(context: Context) -> Iterator[Diagnostic]:
     """F405: one key for two ways of moving about."""
     keys = context.flow.keys
-    for (more, back, home), where in _keys_by_network(context).items():
+    for (more, back, home), where in keys_by_network(context, context.networks).items():
         seen = dict[str, str]()
         for name, key in (("more", more), ("back", back), ("home", home)):
             if key in seen:
@@ -102,22 +90,8 @@ def accept_suits(context: Context) -> Iterator[Diagnostic]:
             continue
         data = context.flow.data.get(state.save)
         if data is not None:
-            for message, hint in (*_accept(state.accept, data, state.save), *_typed(context, state, data)):
+            for message, hint in _accept(state.accept, data, state.save):
                 yield context.source.finding(("states", name, "accept"), "F403", message, hint)
-
-
-def _typed(context: Context, state: AskState, data: Data) -> Iterator[tuple[str, str]]:
-    """An answer that is longer than what some network takes at once."""
-    if data.type not in LONGEST or data.type in {"number", "list"}:
-        return
-    least = max(state.accept.min or 0, limits(data.type, data.min, data.max)[0] or 0)
-    for network, profile in context.networks.items():
-        if least > profile.input_max:
-            message = (
-                f"an answer has at least {least} characters, and {profile.input_max} can be typed at once"
-            )
-            yield f"{message} on network '{network}'", "ask for less"
-            return
 
 
 def _accept(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:
@@ -159,8 +133,10 @@ def _bounds(accept: Accept, data: Data, name: str) -> Iterator[tuple[str, str]]:
 
 def assigned(context: Context) -> Iterator[Diagnostic]:
     """F404: a value that is read where some way has not filled it."""
-    for read in assignment.unfilled(context.flow, context.returned, context.actions):
+    for read in assignment.unfilled(context.flow, context.returned, context.actions, context.calls):
         way = " > ".join(read.way)
         message = f"state '{read.state}' reads '{read.name}', which is not filled on the way {way}"
         hint = f"ask for it before, or give '{read.name}' a default"
+        if assignment.leads_home(context.flow) and context.flow.home in read.way[1:]:
+            hint += f"; the home key leads to '{context.flow.home}'"
         yield context.source.finding(read.path, "F404", message, hint)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.diagnostic import Diagnostic
+from ussd_engine.flow.exhaustive import one_holds
 from ussd_engine.flow.graph import Edge, edges, outgoing, silent
-from ussd_engine.flow.model import CallState, EndState, Flow
+from ussd_engine.flow.model import AskState, CallState, EndState, Flow, ListState, MenuState
 from ussd_engine.flow.source import Source
 
 _Ways = Mapping[str, Iterable[str]]
@@ -64,6 +65,35 @@ def _can_end(name: str, flows: Mapping[str, Flow]) -> bool:
             if isinstance(state, CallState):
                 waiting.append(state.call)
     return False
+
+
+def menus_offer(context: Context) -> Iterator[Diagnostic]:
+    """F305: a menu that may have no option, and that back may not lead out of either."""
+    flow = context.flow
+    choices = {name: data.of for name, data in flow.data.items() if data.of} | {"language": flow.languages}
+    for name, state in flow.states.items():
+        if not isinstance(state, MenuState):
+            continue
+        conditions = [option.when for option in state.options if option.when is not None]
+        if len(conditions) < len(state.options) or one_holds(conditions, choices):
+            continue
+        if not _back_surely_leads_out(flow, name, state):
+            message = f"every option of menu '{name}' has a condition, and where none holds nobody can go on"
+            hint = "add an option without 'when'"
+            yield context.source.finding(("states", name, "options"), "F305", message, hint, key=True)
+
+
+def _back_surely_leads_out(flow: Flow, name: str, state: MenuState) -> bool:
+    """Whether a screen always lies behind a menu: it is come to by choices and answers alone."""
+    if "off" in {state.back, flow.keys.back} or name in {flow.start, flow.home}:
+        return False
+    return all(
+        isinstance(before := flow.states[edge.source], MenuState | AskState | ListState)
+        and not silent(before, edge)
+        and edge.label != "tries"
+        for edge in edges(flow)
+        if edge.target == name and edge.source != name
+    )
 
 
 def silent_loops(context: Context) -> Iterator[Diagnostic]:

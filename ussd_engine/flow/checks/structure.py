@@ -12,7 +12,7 @@ from ussd_engine.flow.text import unprintable
 from ussd_engine.flow.values import LONGEST, SHORTEST, limits
 
 LONGEST_VALUE = 160
-"""Characters of a value: more than any screen shows."""
+"""Characters, as many as a page holds: a bank may give more than can be typed at once."""
 
 
 def same_service_code(flows: Mapping[str, Flow], sources: Mapping[str, Source]) -> Iterator[Diagnostic]:

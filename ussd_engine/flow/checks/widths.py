@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ussd_engine.charset import needless_ucs2
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.checks.texts import all_texts
 from ussd_engine.flow.diagnostic import Diagnostic
-from ussd_engine.flow.fit import RESUME, SORRY, Fit, fits
+from ussd_engine.flow.fit import RESUME, SORRY, Fit
 from ussd_engine.flow.model import ListState
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.text import singles, unprintable
@@ -20,10 +20,10 @@ MAX_PAGES = 10
 _PHRASES: Mapping[str, Path_] = {RESUME: ("texts", "resume_question"), SORRY: ("texts", "sorry")}
 
 
-def pages(context: Context) -> Iterator[Diagnostic]:
+def pages(context: Context, fits: Iterable[Fit]) -> Iterator[Diagnostic]:
     """F508: a screen that does not fit, told once, where it is worst."""
     worst: dict[str, Fit] = {}
-    for fit in fits(context.flow, context.networks):
+    for fit in fits:
         listed = isinstance(context.flow.states.get(fit.state), ListState)
         if fit.headroom < 0 or (fit.pages > _most(fit) and not listed):
             known = worst.get(fit.state)
