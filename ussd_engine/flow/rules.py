@@ -252,8 +252,9 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     ),
     "F502": Explanation(
         "A placeholder that is no value",
-        "The name between braces is neither declared under 'data' nor given by the engine.",
-        "correct the name, or declare it under 'data'.",
+        "The name between braces is neither declared under 'data' nor given by the engine. Words of the engine, under "
+        "'texts', show no values at all: they stand on any screen, and no value is sure to be filled there.",
+        "correct the name, or declare it under 'data'; say the engine's words without it.",
     ),
     "F503": Explanation(
         "A secret in a text",

@@ -41,7 +41,10 @@ def texts(context: Context) -> Iterator[Diagnostic]:
                 continue
             for slot in slots:
                 name = slot.name
-                if name not in known:
+                if path[0] == "texts":
+                    message = f"'{{{name}}}' stands in words of the engine, which show no values"
+                    yield context.source.finding(at, "F502", message, "say it without")
+                elif name not in known:
                     message = f"'{{{name}}}' in a text is not a value of '{context.flow.flow}'"
                     if path[-1] == "item":
                         message = f"'{{{name}}}' is not a field of the list's items"
