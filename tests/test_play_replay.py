@@ -257,7 +257,12 @@ def test_everything_that_a_walk_does_is_replayed_as_it_was(tmp_path: Path, seed:
                 walk.do(kind)
             case _:
                 assert session is not None
-                walk.do(kind, chance.choice(list(typed(PROGRAM, session, rig.clock.now().date()))))
+                walk.do(
+                    kind,
+                    chance.choice(
+                        list(typed(PROGRAM, session, rig.clock.now().date(), rig.profile("63902"), {}))
+                    ),
+                )
     transcript = Transcript("t", "*384*100#", "63902", walk.steps, "+254700000009")
     rig.close()
     file = tmp_path / "t.yaml"

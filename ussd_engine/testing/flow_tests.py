@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,14 @@ from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.settings_model import Settings
-from ussd_engine.testing.answers import junk
-from ussd_engine.testing.explore import Script, explore, languages_of, typed, way_out
-from ussd_engine.testing.rig import TTL_S, Rig, Visits
-from ussd_engine.testing.transcript import UNANSWERED, Step, Transcript, done, loads
-from ussd_engine.testing.values import given_back_as
+from ussd_engine.testing.answers import JUNK
+from ussd_engine.testing.explore import Known, Script, explore, languages_of, typed, way_out
+from ussd_engine.testing.patterns import matching
+from ussd_engine.testing.plausible import kept_of
+from ussd_engine.testing.replay import replay
+from ussd_engine.testing.rig import TTL_S, Rig, Visits, plainest
+from ussd_engine.testing.transcript import TYPED, UNANSWERED, BadTranscript, Step, Transcript, done, loads
+from ussd_engine.testing.values import given_back
 from ussd_engine.testing.walk import RuleBroken, Walk
 
 if TYPE_CHECKING:
@@ -46,16 +51,22 @@ DEEP = ("1", "2", "3", "0", "00", "9", "98", "Jane", "15011990")
 """What stands behind a code that is dialled deep."""
 
 
-@dataclass(slots=True)
+@dataclass
 class FlowTests:
-    """The flows of a library, and what of them was visited so far. `turns` counts callbacks."""
+    """The flows of a library, and what of them was visited so far. `turns` counts callbacks.
+
+    What is typed in the `transcripts` is typed in walks too: it may be what no other test can guess.
+    """
 
     library: Library
     specs: Mapping[str, ActionSpec]
     region: str
+    transcripts: Sequence[Path] = ()
     program: Program = field(init=False)
     visits: Visits = field(default_factory=Visits)
     turns: int = 0
+    _known: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    _played: set[Path] = field(default_factory=set)
     _walked: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
@@ -70,11 +81,14 @@ class FlowTests:
 
     def play_again(self, file: Path) -> tuple[Transcript, list[str]]:
         """The transcript as it comes now, and what is different from the file. Raises BadTranscript, RuleBroken."""
-        from ussd_engine.testing.replay import replay  # noqa: PLC0415 - it uses `plainest`
-
-        before = loads(file)
+        self._played.add(file)
+        before, label = loads(file), ""
         now, different = list[Step](), list[str]()
-        for number, one in enumerate(replay(before, self.program, self.specs, self.library.networks), 1):
+        networks = self.library.networks
+        for number, one in enumerate(replay(before, self.program, self.specs, networks, self.visits), 1):
+            if one.expected.kind in TYPED:
+                self._known[label][one.expected.text] = None
+            label = one.label
             if one.broken_rule is not None:
                 raise RuleBroken(one.broken_rule, replace(before, steps=[*now, one.step]))
             now.append(one.step)
@@ -84,10 +98,21 @@ class FlowTests:
                 different.append(f"step {number}: {said(one.expected)}, and now {said(one.step)}")
         return replace(before, steps=now), different
 
+    @cached_property
+    def known(self) -> Known:
+        """What is typed in the transcripts, and what patterns ask for."""
+        for file in self.transcripts:
+            if file not in self._played:
+                with suppress(BadTranscript, RuleBroken):  # whoever tests the transcript hears of it
+                    self.play_again(file)
+        for question, texts in matching(self.program):
+            self._known[question].update(dict.fromkeys(texts))
+        return {question: tuple(texts) for question, texts in self._known.items()}
+
     # --- every way
 
     def scripts(self, flow: str) -> tuple[Script, ...]:
-        return explore(self.program, flow, self.specs, self.library.networks["default"])
+        return explore(self.program, flow, self.specs, self.library.networks["default"], self.known)
 
     def follow(self, flow: str, script: Script) -> None:
         """Walk a script twice: the same inputs give the same screens. Raises RuleBroken."""
@@ -119,6 +144,7 @@ class FlowTests:
 
     def machine(self, flow: str) -> type[RuleBasedStateMachine]:
         """A Hypothesis state machine of the flow, for `run_state_machine_as_test` or as a `TestCase`."""
+        _ = self.known  # which is drawn too, and not within another draw
         return type(f"Walk_{flow}", (FlowMachine,), {"tests": self, "flow": flow})
 
     def walk_at_random(
@@ -198,12 +224,9 @@ def _said(step: Step) -> str:
     return f"{step.screen!r}{' (ends)' if step.ends else ''}"
 
 
-def plainest(spec: ActionSpec) -> Result:
-    """The action's first outcome that gives nothing; where each gives something, its first with nothing in it."""
-    for outcome, outputs in spec.outcomes.items():
-        if not outputs:
-            return Result(outcome)
-    return Result(next(iter(spec.outcomes)))
+def _junk() -> st.SearchStrategy[str]:
+    """Anything at all that a gateway could post."""
+    return st.sampled_from(JUNK) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def _nobody(_strategy: Any) -> Any:
@@ -229,12 +252,9 @@ class FlowMachine(RuleBasedStateMachine):
         """What leads to an end, else any outcome that the action declares, with anything that it may give."""
         if self.coming:
             return self.coming.popleft()
-        languages = languages_of(self.tests.program)
+        kept = kept_of(self.tests.program, spec.name)
         outcome = self.draw(st.sampled_from(list(spec.outcomes)))
-        outputs = {
-            name: self.draw(given_back_as(kind, name, languages))
-            for name, kind in spec.outcomes[outcome].items()
-        }
+        outputs = {name: self.draw(given_back(kept[name])) for name in spec.outcomes[outcome] if name in kept}
         return Result(outcome, outputs)
 
     @initialize(data=st.data(), given=st.data())
@@ -253,9 +273,10 @@ class FlowMachine(RuleBasedStateMachine):
         self.draw = data.draw
         session = self.rig.session(self.walk.line.session_id)
         if session is None or data.draw(st.integers(0, 7)) == 0:
-            return data.draw(junk())
-        today = self.rig.clock.now().date()
-        return data.draw(st.sampled_from(list(typed(self.tests.program, session, today))))
+            return data.draw(_junk())
+        today, profile = self.rig.clock.now().date(), self.rig.profile(self.walk.line.network)
+        ways = typed(self.tests.program, session, today, profile, self.tests.known)
+        return data.draw(st.sampled_from(list(ways)))
 
     @rule(data=st.data())
     @precondition(_on)
@@ -323,7 +344,7 @@ class FlowMachine(RuleBasedStateMachine):
         if walk.broken or walk.over or session is None:
             return
         profile, now = self.rig.profile(walk.network), self.rig.clock.now()
-        way = way_out(self.tests.program, session, self.tests.specs, profile, now)
+        way = way_out(self.tests.program, session, self.tests.specs, profile, self.tests.known, now)
         if way is None:
             walk.broke(f"no way leads from {walk.label} to an end")
         self.coming.extend(move for move in way if isinstance(move, Result))

@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 
 from ussd_engine.flow.diagnostic import did_you_mean
 from ussd_engine.testing.explore import languages_of
-from ussd_engine.testing.flow_tests import plainest
-from ussd_engine.testing.rig import PHONE, Rig
+from ussd_engine.testing.rig import PHONE, Rig, plainest
 from ussd_engine.testing.transcript import BadTranscript
 from ussd_engine.testing.walk import RuleBroken, Walk
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ussd_engine.flow.vocabulary import ActionSpec
     from ussd_engine.runtime.program import Program
     from ussd_engine.runtime.step import Result
+    from ussd_engine.testing.rig import Visits
     from ussd_engine.testing.transcript import Called, Step, Transcript
 
 
@@ -67,11 +67,12 @@ def replay(
     program: Program,
     specs: Mapping[str, ActionSpec],
     networks: Mapping[str, Profile],
+    visits: Visits | None = None,
 ) -> Iterator[Replayed]:
     """Each step as it has come. Raises BadTranscript for one that these flows and actions cannot run."""
     _refuse_unknown(transcript, program, specs)
     actions = _Actions()
-    rig = Rig(program, specs, networks, actions.decide)
+    rig = Rig(program, specs, networks, actions.decide, visits)
     walk: Walk | None = None
     try:
         for expected in transcript.steps:

@@ -95,6 +95,14 @@ class Ran:
 Decide = Callable[["ActionSpec", Mapping[str, object]], Result]
 
 
+def plainest(spec: ActionSpec) -> Result:
+    """The action's first outcome that gives nothing; where each gives something, its first with nothing in it."""
+    for outcome, outputs in spec.outcomes.items():
+        if not outputs:
+            return Result(outcome)
+    return Result(next(iter(spec.outcomes)))
+
+
 @dataclass(slots=True)
 class Fault:
     """What befalls the next action of a turn: the process dies before it, it is too slow, or it breaks."""

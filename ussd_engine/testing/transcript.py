@@ -36,6 +36,8 @@ Kind = Literal[
 ]
 """A dial with the answers behind the code; an input, alone or as two callbacks at once, or with something that goes
 wrong in its turn; a callback again or too late; seconds that pass; the language that flows begin in from now on."""
+TYPED: tuple[Kind, ...] = ("type", "twice", "crash", "lose_race", "slow", "break")
+"""Kinds in which something is typed on the screen that stands."""
 UNANSWERED: tuple[Kind, ...] = ("wait", "language")
 """Kinds of which nothing is heard on the air."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
