@@ -319,11 +319,11 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def test_plugin_collects_flows_without_a_line_of_python(tmp_path: Path) -> None:
-    """`pytest --ussd-flows DIR` tests each flow that is dialled, every way and at random."""
+    """`pytest --ussd-flows DIR` tests each flow that is dialled, every way and at random, and what was visited."""
     shutil.copytree(SHIPPED, tmp_path / "flows")
     run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "3")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert f"{len(transcripts_in(SHIPPED)) + 2} passed" in run.stdout
+    assert f"{len(transcripts_in(SHIPPED)) + 3} passed" in run.stdout
 
 
 def test_plugin_shows_what_failed_and_no_python(tmp_path: Path) -> None:
@@ -334,13 +334,60 @@ def test_plugin_shows_what_failed_and_no_python(tmp_path: Path) -> None:
     assert "step 1: 'Acme Bank. Hello Jane" in run.stdout
     assert "ussd test flows --update" in run.stdout
     assert "runtest" not in run.stdout
-    assert "1 failed, 4 deselected" in run.stdout
+    assert f"1 failed, {len(transcripts_in(SHIPPED)) + 2} deselected" in run.stdout
 
     home.write_text(home.read_text().replace("goto: done}", "goto: done, when: language == 'xx'}"))
     run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "40", "-k", "at-random", "-n", "2")
     assert "no way leads from home" in run.stdout
     assert "steps:\n- dial: ''" in run.stdout
     assert "runtest" not in run.stdout
+
+
+NEVER = """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: hello
+states:
+  hello:
+    menu: Hello
+    options:
+      - {text: Never, goto: never, when: "session.network == 'nowhere'"}
+      - {text: Leave, goto: bye}
+  never: {end: Never}
+  bye: {end: Bye}
+"""
+
+
+@pytest.mark.parametrize("chosen", [(), ("-k", "visited"), ("-n", "2")])
+def test_plugin_tells_what_was_never_visited(tmp_path: Path, chosen: tuple[str, ...]) -> None:
+    """However the items are picked or spread: a way that no input leads over is told, and nothing else is."""
+    flow = tmp_path / "flows" / "sample.yaml"
+    flow.parent.mkdir()
+    flow.write_text(NEVER)
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "5", *chosen)
+    assert "never visited: sample.never\nnever visited: sample.hello option.1\n" in run.stdout
+    assert "1 failed" in run.stdout
+    flow.write_text(NEVER.replace("'nowhere'", "'default'"))
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "5", *chosen)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "chosen"), [("config.yaml", ()), ("ours.yaml", ("--ussd-config", "ours.yaml"))]
+)
+def test_plugin_takes_the_networks_of_the_settings(
+    tmp_path: Path, file: str, chosen: tuple[str, ...]
+) -> None:
+    """What fits on every network by default does not on one with narrow pages, whose settings are found as always."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "sample.yaml").write_text(
+        NEVER.replace("Hello", "Welcome to a bank with a long name")
+    )
+    (tmp_path / file).write_text("network_profiles: {narrow: {page_septets: 30}}\n")
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", *chosen)
+    assert run.returncode == 4, run.stdout
+    assert "narrow" in run.stdout + run.stderr
 
 
 def test_plugin_tells_what_is_wrong_with_flows(tmp_path: Path) -> None:
@@ -365,6 +412,16 @@ def test_transcripts_of_the_shipped_flows_hold(tests: FlowTests) -> None:
     files = transcripts_in(SHIPPED)
     assert len(files) >= 3
     assert [tests.play_again(file)[1] for file in files] == [[]] * len(files)
+
+
+@pytest.mark.parametrize("place", ["tests/b.yml", "tests/sub/x.yaml", "more/tests/x.yaml"])
+def test_transcripts_are_found_wherever_no_flow_is_looked_for(tmp_path: Path, place: str) -> None:
+    """What the flows' loader passes over as a test is run as one."""
+    folder = copied(tmp_path)
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_text('transcript: Wrong\ndial: "*384*100#"\nsteps: [{dial: "", screen: Other}]\n')
+    assert folder / place in transcripts_in(folder)
+    assert len(transcripts_in(folder)) == len(transcripts_in(SHIPPED)) + 1
 
 
 def test_transcript_that_no_longer_holds_is_told_and_refreshed(tmp_path: Path) -> None:
@@ -424,22 +481,7 @@ def test_what_stands_above_a_transcript_is_kept(tmp_path: Path) -> None:
 
 def test_what_was_never_visited_is_named(tmp_path: Path) -> None:
     """A way that no input leads over is a finding, and the counts are there for a drawing."""
-    (tmp_path / "sample.yaml").write_text(
-        """
-flow: sample
-dial: ["*100#"]
-languages: [en]
-start: hello
-states:
-  hello:
-    menu: Hello
-    options:
-      - {text: Never, goto: never, when: "session.network == 'nowhere'"}
-      - {text: Leave, goto: bye}
-  never: {end: Never}
-  bye: {end: Bye}
-"""
-    )
+    (tmp_path / "sample.yaml").write_text(NEVER)
     counts = tmp_path / "counts.json"
     run = ussd("test", str(tmp_path), "--walks", "5", "--visits", str(counts))
     assert run.returncode == 1

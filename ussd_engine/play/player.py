@@ -137,7 +137,9 @@ class Player:
             self._say(f"{wrong}Languages: {', '.join(known)}")
             return
         self._picks.language = code
-        self._say(f"Flows begin in {code}, until they or the bank say otherwise.")
+        self._say(
+            f"Flows begin in {code}, until they or the bank say otherwise. A session that goes on keeps its own."
+        )
         await self._dial("")
 
     async def _outcome(self, argument: str) -> None:
@@ -167,7 +169,7 @@ class Player:
             self._say(str(error))
             return
         self._say(
-            f"Written to {file}; steps: {len(self._recording.turns)}. ussd play --replay {file} shows them.\n"
+            f"Written to {file}; steps: {self._recording.steps}. ussd play --replay {file} shows them.\n"
             "All that was typed stands in it, a PIN or a date of birth too: only its owner can read it."
         )
 

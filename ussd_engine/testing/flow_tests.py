@@ -27,7 +27,6 @@ from ussd_engine.flow.model import CallState
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.step import Result
 from ussd_engine.services.action_specs import SPECS
-from ussd_engine.settings_model import Settings
 from ussd_engine.testing.answers import JUNK
 from ussd_engine.testing.explore import Known, Script, explore, languages_of, typed, way_out
 from ussd_engine.testing.patterns import matching
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from ussd_engine.flow.loader import Library
     from ussd_engine.flow.vocabulary import ActionSpec
     from ussd_engine.runtime.program import Program
+    from ussd_engine.settings_model import Settings
 
 STEPS = 50
 """Of each walk: about three sessions long."""
@@ -175,6 +175,15 @@ class FlowTests:
 
     # --- what was not visited
 
+    def visit(self, walks: int) -> None:
+        """Go wherever nothing has been so far, by the transcripts, every way and at random. Raises RuleBroken."""
+        _ = self.known
+        for flow in self.dialled if self.missing() else ():
+            for script in self.scripts(flow):
+                self.follow(flow, script)
+        for flow in self.dialled if self.missing() else ():
+            self.walk_at_random(flow, walks)
+
     def missing(self) -> list[str]:
         """Each state and edge that nothing has visited."""
         states, all_edges = self._all()
@@ -209,15 +218,21 @@ class FlowTests:
         )
 
 
-def flow_tests_of(folder: Path) -> FlowTests:
-    """The flows of a folder with the engine's own actions and networks. Raises InvalidFlows, FlowError."""
-    usual = Settings()
-    return FlowTests(load(folder, SPECS, networks=usual.screens), SPECS, usual.phone.default_region)
+def flow_tests_of(folder: Path, settings: Settings) -> FlowTests:
+    """The flows of a folder and their transcripts, with the engine's own actions. Raises InvalidFlows, FlowError."""
+    library = load(folder, SPECS, networks=settings.screens)
+    return FlowTests(library, SPECS, settings.phone.default_region, transcripts_in(folder))
 
 
 def transcripts_in(folder: Path) -> list[Path]:
-    """What product teams have written down of their flows: `tests/*.yaml` below the folder."""
-    return sorted(folder.glob("tests/*.yaml"))
+    """What product teams have written down of their flows: each YAML file below a folder `tests`, as no flow does."""
+    return sorted(
+        file
+        for file in folder.rglob("*.y*ml")
+        if file.suffix in {".yaml", ".yml"}
+        and file.is_file()
+        and "tests" in file.relative_to(folder).parts[:-1]
+    )
 
 
 def _said(step: Step) -> str:
@@ -286,9 +301,12 @@ class FlowMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(_on)
     def type_more(self, data: st.DataObject) -> None:
+        """Rules are picked alike: what a subscriber does most is two of them."""
         self.walk.do("type", self._input(data))
 
-    @rule(data=st.data(), kind=st.sampled_from(["twice", "crash", "slow", "break", "lose_race"]))
+    @rule(
+        data=st.data(), kind=st.sampled_from(["twice", "crash", "crash_late", "slow", "break", "lose_race"])
+    )
     @precondition(_on)
     def type_while(self, data: st.DataObject, kind: Any) -> None:
         self.walk.do(kind, self._input(data))
@@ -326,6 +344,12 @@ class FlowMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(_on)
+    def network(self, data: st.DataObject) -> None:
+        """A session that is gone on with after the next dial may have begun in another one."""
+        self.walk.do("network", data.draw(st.sampled_from(sorted(self.tests.library.networks))))
+
+    @rule(data=st.data())
+    @precondition(_on)
     def language(self, data: st.DataObject) -> None:
         """The session under way stays in its own; the next one begins in this."""
         self.walk.do("language", data.draw(st.sampled_from(languages_of(self.tests.program))))
@@ -343,7 +367,7 @@ class FlowMachine(RuleBasedStateMachine):
         walk, session = self.walk, self.walk.standing()
         if walk.broken or walk.over or session is None:
             return
-        profile, now = self.rig.profile(walk.network), self.rig.clock.now()
+        profile, now = self.rig.profile(walk.line.network), self.rig.clock.now()
         way = way_out(self.tests.program, session, self.tests.specs, profile, self.tests.known, now)
         if way is None:
             walk.broke(f"no way leads from {walk.label} to an end")

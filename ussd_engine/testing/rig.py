@@ -105,7 +105,7 @@ def plainest(spec: ActionSpec) -> Result:
 
 @dataclass(slots=True)
 class Fault:
-    """What befalls the next action of a turn: the process dies before it, it is too slow, or it breaks."""
+    """What befalls the next action of a turn: the process dies before it or after it, it is too slow, or it breaks."""
 
     kind: str = ""
 
@@ -139,6 +139,8 @@ class ScriptedActions:
         if result is None:
             result = self._first(spec, invocation)
         self.ran.append(Ran(action, invocation.workflow_id, spec.effect, result, invocation.inputs))
+        if self.fault.met("crash_late"):
+            raise Crash
         await asyncio.sleep(0)
         return result
 
