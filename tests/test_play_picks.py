@@ -9,9 +9,9 @@ import pytest
 from tests.runtime.parts import flow, program_of
 from tests.test_play import page, play, words
 from ussd_engine.flow.vocabulary import ActionSpec, ListOf
-from ussd_engine.play.plausible import plausible
 from ussd_engine.runtime.program import Action, Program
 from ussd_engine.runtime.route import fit
+from ussd_engine.testing.plausible import plausible
 
 BALANCES = ActionSpec(
     "bank.balances",

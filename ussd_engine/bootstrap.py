@@ -105,7 +105,6 @@ class Engine:
     live: Live
     folder: Folder
     callbacks: Callbacks
-    sessions: SessionStore
     gateways: Mapping[str, Gateway]
     sms: SmsSender
     api_key: str
@@ -295,7 +294,6 @@ async def running(
             live=live,
             folder=Folder(lambda: check_flows(settings), database, keys, clock, live),
             callbacks=callbacks,
-            sessions=store,
             gateways=gateways,
             sms=sms,
             api_key=api_key,

@@ -47,7 +47,7 @@ def test_flows(
 ) -> None:
     """Play the transcripts of the flows, walk them every way and at random, and see that no turn breaks a rule.
 
-    Transcripts stand in the folder's tests/*.yaml; /save in 'ussd play' writes them.
+    Transcripts are the YAML files below a folder 'tests' in it; /save in 'ussd play' writes them.
 
     Whatever is typed, dropped, repeated or late, and whatever an action gives back: every answer is a page that fits,
     nothing is a dead end, an action runs once for its input, back repeats none, and no secret shows itself.
@@ -71,27 +71,21 @@ def test_flows(
 
 
 def _flow_tests(path: Path, config: Path | None) -> FlowTests:
-    from ussd_engine.flow.loader import load  # noqa: PLC0415 - see cli.py
-    from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
-
     try:
-        from ussd_engine.testing.flow_tests import FlowTests  # noqa: PLC0415
+        from ussd_engine.testing.flow_tests import flow_tests_of  # noqa: PLC0415 - see cli.py
     except ModuleNotFoundError as error:
         raise FlowError(
             f"'{error.name}' is not installed, which tests of flows need: pip install hypothesis"
         ) from None
-    settings = console.read_settings(config)
-    library = load(path, SPECS, networks=settings.screens)
-    return FlowTests(library, SPECS, settings.phone.default_region)
+    return flow_tests_of(path, console.read_settings(config))
 
 
 def _transcripts(tests: FlowTests, folder: Path, *, update: bool) -> bool:
-    from ussd_engine.testing.flow_tests import transcripts_in  # noqa: PLC0415 - see cli.py
-    from ussd_engine.testing.transcript import dumps  # noqa: PLC0415
+    from ussd_engine.testing.transcript import dumps  # noqa: PLC0415 - see cli.py
     from ussd_engine.testing.walk import RuleBroken  # noqa: PLC0415
 
     held = True
-    for file in transcripts_in(folder):
+    for file in tests.transcripts:
         try:
             now, different = tests.play_again(file)
         except RuleBroken as broken:

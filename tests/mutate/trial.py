@@ -11,7 +11,8 @@ from typing import Literal
 from tests.mutate.mutants import Mutant
 from ussd_engine.errors import UssdError
 from ussd_engine.flow.diagnostic import Diagnostic, InvalidFlows
-from ussd_engine.testing.flow_tests import FlowTests, flow_tests_of, transcripts_in
+from ussd_engine.settings_model import Settings
+from ussd_engine.testing.flow_tests import FlowTests, flow_tests_of
 from ussd_engine.testing.transcript import BadTranscript
 from ussd_engine.testing.walk import RuleBroken
 
@@ -39,7 +40,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         shutil.copytree(self.flows, self.copy)
-        self._known = frozenset(map(_without_place, flow_tests_of(self.copy).library.warnings))
+        self._known = frozenset(map(_without_place, flow_tests_of(self.copy, Settings()).library.warnings))
 
     def fate(self, file: str, mutant: Mutant) -> Fate:
         target = self.copy / file
@@ -51,26 +52,27 @@ class Trial:
 
     def _fate(self) -> Fate:
         try:
-            tests = flow_tests_of(self.copy)
+            tests = flow_tests_of(self.copy, Settings())
         except InvalidFlows as error:
             return Fate("check", self._new(error.diagnostics))
         codes = self._new(tests.library.warnings)
         if codes:
             return Fate("check", codes)
-        return self._played(tests) or _walked(tests) or Fate("nothing")
+        return _played(tests) or _walked(tests) or Fate("nothing")
 
     def _new(self, findings: Sequence[Diagnostic]) -> tuple[str, ...]:
         return tuple(sorted({one.code for one in findings if _without_place(one) not in self._known}))
 
-    def _played(self, tests: FlowTests) -> Fate | None:
-        for file in transcripts_in(self.copy):
-            try:
-                _, different = tests.play_again(file)
-            except (RuleBroken, BadTranscript) as error:
-                different = [str(error)]
-            if different:
-                return Fate("transcripts", (f"{file.name}: {different[0]}",))
-        return None
+
+def _played(tests: FlowTests) -> Fate | None:
+    for file in tests.transcripts:
+        try:
+            _, different = tests.play_again(file)
+        except (RuleBroken, BadTranscript) as error:
+            different = [str(error)]
+        if different:
+            return Fate("transcripts", (f"{file.name}: {different[0]}",))
+    return None
 
 
 def _walked(tests: FlowTests) -> Fate | None:

@@ -18,7 +18,8 @@ from ussd_engine.runtime.program import Program
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import dumps
 from ussd_engine.services.action_specs import SPECS
-from ussd_engine.testing.values import given_back_as
+from ussd_engine.testing.plausible import kept_of
+from ussd_engine.testing.values import given_back
 
 SHIPPED = Path(__file__).parents[2] / "flows"
 BIRTH_DATE = "15011990"
@@ -51,10 +52,8 @@ def answered(phone: Phone, draw: st.DataObject) -> None:
         outcome = draw.draw(
             st.sampled_from([name for name in outcomes if name != "unavailable"] * 3 + ["unavailable"])
         )
-        outputs = {
-            name: draw.draw(given_back_as(kind, name, ["en", "sw"]))
-            for name, kind in outcomes[outcome].items()
-        }
+        kept = kept_of(phone.program, phone.outcome.action)
+        outputs = {name: draw.draw(given_back(kept[name])) for name in outcomes[outcome] if name in kept}
         phone.result(outcome, **outputs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -14,13 +15,17 @@ from typing import Any, cast
 
 import pytest
 import structlog
+from hypothesis.internal.conjecture import engine
 
 from tests.test_cli import ussd
 from ussd_engine.flow.loader import load
+from ussd_engine.flow.pager import DEFAULT_NETWORKS
 from ussd_engine.flow.text import fill
 from ussd_engine.flow_test_commands import DEFAULT_WALKS
 from ussd_engine.runtime import screens, step
 from ussd_engine.runtime import session as session_module
+from ussd_engine.runtime.compiler import compile_library
+from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Action, CompiledFlow
 from ussd_engine.runtime.session import Mark, Secret, Session
 from ussd_engine.runtime.stand import Stand
@@ -28,8 +33,9 @@ from ussd_engine.services import callbacks
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.callbacks import Callbacks
 from ussd_engine.testing.flow_tests import FlowTests, transcripts_in
-from ussd_engine.testing.transcript import dumps, loads
-from ussd_engine.testing.walk import RuleBroken
+from ussd_engine.testing.rig import Rig
+from ussd_engine.testing.transcript import Kind, dumps, loads
+from ussd_engine.testing.walk import RuleBroken, Walk
 
 SHIPPED = Path(__file__).parents[2] / "flows"
 log = structlog.get_logger(__name__)
@@ -98,6 +104,33 @@ def another_work_each_time(original: Any) -> Any:
     """Knows no work again that it has begun."""
     numbers = count()
     return lambda session, run: f"{original(session, run)}:{next(numbers)}"
+
+
+def another_work_for_each_callback(original: Any) -> Any:
+    """Knows its work again only in the callback that began it."""
+    return lambda session, run: f"{original(session, run)}:{cast('Any', asyncio.current_task()).get_name()}"
+
+
+def one_work_for_a_session(_original: Any) -> Any:
+    """Takes an action that a later input leads to for the one that has run."""
+    return lambda session, run: f"{run.action}:{session.session_id}"
+
+
+def nothing_on_the_page(original: Any) -> Any:
+    """Once something wrong was typed."""
+    return lambda self, node: (" ",) if self.wrong else original(self, node)
+
+
+def nothing_kept(original: Any) -> Any:
+    """Answers, and keeps nothing of a session that has come further than its first screen."""
+
+    async def save(self: Callbacks, turn: Any, session: Any) -> Any:
+        if session.version == 0:
+            return await original(self, turn, session)
+        cast("Any", self._store)._entries.pop(turn.key, None)
+        return session
+
+    return save
 
 
 def first_language_of_the_flow(original: Any) -> Any:
@@ -169,6 +202,10 @@ BAD_ENGINES = [
     (step, "_conclude", back_into_the_action, "back has run an action"),
     (screens, "paginate", one_long_page, "a page of"),
     (callbacks, "_workflow_id", another_work_each_time, "more than once for one input"),
+    (callbacks, "_workflow_id", another_work_for_each_callback, "more than once for one input"),
+    (callbacks, "_workflow_id", one_work_for_a_session, "of another input has been taken up again"),
+    (screens, "_drawn", nothing_on_the_page, "shows nothing"),
+    (Callbacks, "_save", nothing_kept, "asks, and there is no session"),
     (step, "_take", first_language_of_the_flow, "the session is in"),
     (Stand, "store", deaf_to_languages, "the session is in"),
     (Stand, "text", texts_of_the_first_language, "is not in the language of its session"),
@@ -177,6 +214,10 @@ BAD_ENGINES = [
     (callbacks, "dumps", secrets_in_the_receipt, "a secret stands in"),
     (session_module, "_sealed", secrets_in_the_store, "a secret stands in"),
 ]
+
+
+SHRINKING_S = 60
+"""Enough for a dozen steps; Hypothesis would take five minutes for the shortest."""
 
 
 @pytest.mark.slow
@@ -196,12 +237,79 @@ def test_bad_engine_is_caught(
     networks = {"narrow": replace(tests.library.networks["default"], page_septets=60)}
     narrow = replace(tests.library, networks={**tests.library.networks, **networks})
     monkeypatch.setattr(patched, name, bad(getattr(patched, name)))
+    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", SHRINKING_S)
     with pytest.raises(RuleBroken, match=rule) as caught:
         FlowTests(narrow, SPECS, "KE").walk_at_random("onboarding", DEFAULT_WALKS)
     assert len(caught.value.transcript.steps) <= 12
     file = tmp_path / "found.yaml"
     file.write_text(dumps(caught.value.transcript))
     assert loads(file) == caught.value.transcript
+
+
+KNOWS_A_PIN = """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: ask_pin
+data: {pin: {type: pin}}
+states:
+  ask_pin: {ask: PIN, save: pin, goto: verify}
+  verify:
+    action: pin.verify
+    with: {phone: session.phone, pin: pin}
+    outcomes:
+      verified: bye
+      wrong: ask_pin
+      locked: bye
+      not_set: bye
+      pending: bye
+      unavailable: bye
+      not_allowed: bye
+  bye: {end: Bye}
+"""
+
+
+def types_wrong_pins(folder: Path, *typed: tuple[Kind, str]) -> None:
+    (folder / "sample.yaml").write_text(KNOWS_A_PIN)
+    program = compile_library(load(folder, SPECS), SPECS, "KE")
+    rig = Rig(program, SPECS, DEFAULT_NETWORKS, lambda _spec, _inputs: Result("wrong"))
+    try:
+        walk = Walk(rig, "*100#", "default")
+        for kind, text in typed:
+            walk.do(kind, text)
+    finally:
+        rig.close()
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [
+        (another_work_each_time, "more than once for one input"),
+        (another_work_for_each_callback, "more than once for one input"),
+        (one_work_for_a_session, "of another input has been taken up again"),
+    ],
+)
+def test_action_runs_once_for_its_input_whenever_the_process_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Any, rule: str
+) -> None:
+    """After an action has run and before its result is kept, it is taken up under its own id; else it is told."""
+    types_wrong_pins(tmp_path, ("crash_late", "8362"), ("crash", "8362"), ("type", "8363"), ("twice", "8364"))
+    monkeypatch.setattr(callbacks, "_workflow_id", bad(callbacks._workflow_id))
+    with pytest.raises(RuleBroken, match=rule):
+        types_wrong_pins(tmp_path, ("crash_late", "8362"), ("type", "8363"))
+
+
+def test_screens_that_differ_for_the_same_inputs_are_told(
+    tests: FlowTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that counts its pages somewhere shows another one the second time."""
+    numbers = count()
+    right = screens._drawn
+    monkeypatch.setattr(
+        screens, "_drawn", lambda self, node: tuple(f"{page}{next(numbers)}" for page in right(self, node))
+    )
+    with pytest.raises(RuleBroken, match="the same inputs have given other screens"):
+        tests.follow("onboarding", (Result("new_customer"),))
 
 
 # --- flows that are bad where no rule of the checker sees it, and engines that only some flows bring to light
@@ -212,8 +320,12 @@ def walked(folder: Path, flow: str, walks: int = DEFAULT_WALKS) -> None:
     FlowTests(load(folder, SPECS), SPECS, "KE").walk_at_random("sample", walks)
 
 
-def test_dead_end_that_only_shows_when_it_runs(tmp_path: Path) -> None:
-    """A menu whose options are all hidden is found: the checker sees a way on, the subscriber none."""
+@pytest.mark.parametrize("home", ["off", "on"])
+def test_dead_end_that_only_shows_when_it_runs(tmp_path: Path, home: str) -> None:
+    """A menu whose options are all hidden is found: the checker sees a way on, the subscriber none.
+
+    Home is none either: nobody has come from anywhere yet.
+    """
     with pytest.raises(RuleBroken, match=r"sample\.hello is a dead end"):
         walked(
             tmp_path,
@@ -224,11 +336,11 @@ states:
   hello:
     menu: Hello
     back: off
-    home: off
+    home: {home}
     options:
       - {text: Leave, goto: bye, when: "session.network == 'nowhere'"}
   bye: {end: Bye}
-""",
+""".replace("{home}", home),
         )
 
 
@@ -320,11 +432,11 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def test_plugin_collects_flows_without_a_line_of_python(tmp_path: Path) -> None:
-    """`pytest --ussd-flows DIR` tests each flow that is dialled, every way and at random."""
+    """`pytest --ussd-flows DIR` tests each flow that is dialled, every way and at random, and what was visited."""
     shutil.copytree(SHIPPED, tmp_path / "flows")
     run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "3")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert f"{len(transcripts_in(SHIPPED)) + 2} passed" in run.stdout
+    assert f"{len(transcripts_in(SHIPPED)) + 3} passed" in run.stdout
 
 
 def test_plugin_shows_what_failed_and_no_python(tmp_path: Path) -> None:
@@ -335,13 +447,58 @@ def test_plugin_shows_what_failed_and_no_python(tmp_path: Path) -> None:
     assert "step 1: 'Acme Bank. Hello Jane" in run.stdout
     assert "ussd test flows --update" in run.stdout
     assert "runtest" not in run.stdout
-    assert "1 failed, 4 deselected" in run.stdout
+    assert f"1 failed, {len(transcripts_in(SHIPPED)) + 2} deselected" in run.stdout
 
     home.write_text(home.read_text().replace("goto: done}", "goto: done, when: language == 'xx'}"))
     run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "40", "-k", "at-random", "-n", "2")
     assert "no way leads from home" in run.stdout
     assert "steps:\n- dial: ''" in run.stdout
     assert "runtest" not in run.stdout
+
+
+NEVER = """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: hello
+states:
+  hello:
+    menu: Hello
+    options:
+      - {text: Never, goto: never, when: "session.network == 'nowhere'"}
+      - {text: Leave, goto: bye}
+  never: {end: Never}
+  bye: {end: Bye}
+"""
+
+
+@pytest.mark.parametrize("chosen", [(), ("-k", "visited"), ("-n", "2")])
+def test_plugin_tells_what_was_never_visited(tmp_path: Path, chosen: tuple[str, ...]) -> None:
+    """However the items are picked or spread: a way that no input leads over is told, and nothing else is."""
+    flow = tmp_path / "flows" / "sample.yaml"
+    flow.parent.mkdir()
+    flow.write_text(NEVER)
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "5", *chosen)
+    assert "never visited: sample.never\nnever visited: sample.hello option.1\n" in run.stdout
+    assert "1 failed" in run.stdout
+    flow.write_text(NEVER.replace("'nowhere'", "'default'"))
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", "--ussd-walks", "5", *chosen)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "chosen"), [("config.yaml", ()), ("ours.yaml", ("--ussd-config", "ours.yaml"))]
+)
+def test_plugin_takes_the_networks_of_the_settings(
+    tmp_path: Path, file: str, chosen: tuple[str, ...]
+) -> None:
+    """A key that is free by default is the home key of one network, whose settings are found as always."""
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "sample.yaml").write_text(NEVER)
+    (tmp_path / file).write_text('networks: {"63999": {home_key: "1"}}\n')
+    run = run_pytest(tmp_path, "--ussd-flows", "flows", *chosen)
+    assert run.returncode == 4, run.stdout
+    assert "which is the home key on network '63999'" in run.stdout + run.stderr
 
 
 def test_plugin_tells_what_is_wrong_with_flows(tmp_path: Path) -> None:
@@ -366,6 +523,16 @@ def test_transcripts_of_the_shipped_flows_hold(tests: FlowTests) -> None:
     files = transcripts_in(SHIPPED)
     assert len(files) >= 3
     assert [tests.play_again(file)[1] for file in files] == [[]] * len(files)
+
+
+@pytest.mark.parametrize("place", ["tests/b.yml", "tests/sub/x.yaml", "more/tests/x.yaml"])
+def test_transcripts_are_found_wherever_no_flow_is_looked_for(tmp_path: Path, place: str) -> None:
+    """What the flows' loader passes over as a test is run as one."""
+    folder = copied(tmp_path)
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_text('transcript: Wrong\ndial: "*384*100#"\nsteps: [{dial: "", screen: Other}]\n')
+    assert folder / place in transcripts_in(folder)
+    assert len(transcripts_in(folder)) == len(transcripts_in(SHIPPED)) + 1
 
 
 def test_transcript_that_no_longer_holds_is_told_and_refreshed(tmp_path: Path) -> None:
@@ -425,22 +592,7 @@ def test_what_stands_above_a_transcript_is_kept(tmp_path: Path) -> None:
 
 def test_what_was_never_visited_is_named(tmp_path: Path) -> None:
     """A way that no input leads over is a finding, and the counts are there for a drawing."""
-    (tmp_path / "sample.yaml").write_text(
-        """
-flow: sample
-dial: ["*100#"]
-languages: [en]
-start: hello
-states:
-  hello:
-    menu: Hello
-    options:
-      - {text: Never, goto: never, when: "session.network == 'nowhere'"}
-      - {text: Leave, goto: bye}
-  never: {end: Never}
-  bye: {end: Bye}
-"""
-    )
+    (tmp_path / "sample.yaml").write_text(NEVER)
     counts = tmp_path / "counts.json"
     run = ussd("test", str(tmp_path), "--walks", "5", "--visits", str(counts))
     assert run.returncode == 1

@@ -1,4 +1,4 @@
-"""How often states and edges were visited, as a test run or the live service counted them."""
+"""How often states and edges were visited, as a test run counted them."""
 
 from __future__ import annotations
 

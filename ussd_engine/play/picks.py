@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ussd_engine.play.plausible import plausible
 from ussd_engine.runtime.happenings import Result
 from ussd_engine.runtime.program import Program, beginning_in
+from ussd_engine.testing.plausible import plausible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

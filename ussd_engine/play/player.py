@@ -102,8 +102,6 @@ class Player:
         dialled = dialled or self._handset.dialled or next(iter(known), "")
         self._say(f"{self._handset.phone_number} dials {dialled}")
         body = self._handset.dial(dialled, known)
-        if self._caller != self._recording.caller:
-            await self._engine.sessions.close()  # forgets: in a transcript nothing goes on that is not in it
         if self._handset.service_code not in known:
             self._say(f"No flow has this code under 'dial'. Known: {', '.join(known)}")
         await self._send("dial", "*".join(self._handset.inputs), body)
@@ -139,7 +137,9 @@ class Player:
             self._say(f"{wrong}Languages: {', '.join(known)}")
             return
         self._picks.language = code
-        self._say(f"Flows begin in {code}, until they or the bank say otherwise.")
+        self._say(
+            f"Flows begin in {code}, until they or the bank say otherwise. A session that goes on keeps its own."
+        )
         await self._dial("")
 
     async def _outcome(self, argument: str) -> None:
@@ -169,7 +169,7 @@ class Player:
             self._say(str(error))
             return
         self._say(
-            f"Written to {file}; steps: {len(self._recording.turns)}. ussd play --replay {file} shows them.\n"
+            f"Written to {file}; steps: {self._recording.steps}. ussd play --replay {file} shows them.\n"
             "All that was typed stands in it, a PIN or a date of birth too: only its owner can read it."
         )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TextIO
 
-from ussd_engine.errors import SettingsError
 from ussd_engine.flow.loader import load
 from ussd_engine.play.display import Display
 from ussd_engine.play.words import came_back
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.testing import transcript as transcripts
+from ussd_engine.testing.replay import replay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,24 +26,18 @@ HAPPENS: Final[dict[Kind, str]] = {
     "stale": "the gateway sends the callback before the last one, late",
     "twice": "types, and the gateway sends two callbacks at once:",
     "crash": "types, and the process dies before the first action:",
+    "crash_late": "types, and the process dies after the first action:",
     "slow": "types, and the first action is too slow:",
     "break": "types, and the first action breaks:",
     "lose_race": "types, and another callback is saved first:",
     "wait": "seconds pass:",
     "language": "flows begin in this language from now on:",
+    "network": "dials in this network from now on:",
 }
 
 
 def show(settings: Settings, file: Path, out: TextIO) -> bool:
     """Whether all is as it stands in the file. Raises UssdError for a file or for flows that cannot be run."""
-    try:
-        from ussd_engine.testing.replay import replay  # noqa: PLC0415 - Hypothesis is not there in production
-    except ModuleNotFoundError as error:
-        if error.name != "hypothesis":
-            raise
-        raise SettingsError(
-            "--replay needs Hypothesis, which is not installed here: pip install 'ussd-engine[dev]'"
-        ) from error
     transcript = transcripts.loads(file)
     library = load(settings.flows.dir, SPECS, networks=settings.screens)
     program = compile_library(library, SPECS, settings.phone.default_region)
@@ -54,6 +48,8 @@ def show(settings: Settings, file: Path, out: TextIO) -> bool:
     for steps, replayed in enumerate(replay(transcript, program, SPECS, library.networks), 1):
         different += replayed.differs
         display.say(f"\n{steps}. {_what(replayed.step, transcript.dial)}")
+        if replayed.step.kind == "network":
+            profile = settings.network(replayed.step.text)
         _show(display, replayed, profile)
         if replayed.broken_rule is not None:
             display.say(f"Broken: {replayed.broken_rule}.", "bold red")

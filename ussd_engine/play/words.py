@@ -29,9 +29,8 @@ An empty line is an answer.
                   sample values, and the bank is not asked
   /outcome ACTION the bank decides again
   /save FILE [NAME]
-                  write a transcript for flows/tests/: what
-                  happened since phone, network, code or
-                  language last changed
+                  write a transcript for flows/tests/: all
+                  that this phone has done at this code
   /help           show this
   /quit           end"""
 

@@ -1,1 +1,1 @@
-"""What a product team tests its own flows with. Needs Hypothesis, which the engine itself does not."""
+"""What a product team tests its own flows with. Walks need Hypothesis, which the engine itself does not."""

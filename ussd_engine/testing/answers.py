@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
-
-from hypothesis import strategies as st
 
 from ussd_engine.runtime import route
 from ussd_engine.runtime.program import Ask, List, Menu
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hypothesis.strategies import SearchStrategy
+    from collections.abc import Iterable, Iterator
 
     from ussd_engine.runtime.program import Node
 
@@ -54,12 +49,6 @@ _FORMATS = {
 }
 _DAYS_OF_A_YEAR = 365.25
 _LONGEST = 160
-_PATTERN = re.compile(r"matches\(\s*r?(?P<quote>['\"])(?P<pattern>.*?)(?P=quote)\s*\)")
-
-
-def junk() -> SearchStrategy[str]:
-    """Anything at all that a gateway could post."""
-    return st.sampled_from(JUNK) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def keys(node: Node, value_of: route.ValueOf, items: int) -> tuple[str, ...]:
@@ -73,12 +62,19 @@ def keys(node: Node, value_of: route.ValueOf, items: int) -> tuple[str, ...]:
             return ()
 
 
-def accepted(ask: Ask, today: date, value_of: route.ValueOf, more: tuple[str, ...] = ()) -> list[str]:
-    """Answers that the question takes, of all kinds that its type and bounds let in, and those of `more`."""
-    known = [*_candidates(ask, today), *more]
-    return [
-        text for text in dict.fromkeys(known) if route.read_answer(ask, text, today, value_of) is not None
-    ]
+def accepted(ask: Ask, today: date, value_of: route.ValueOf, known: tuple[str, ...] = ()) -> list[str]:
+    """Answers that the question takes: of all kinds that its type and bounds let in, and of those `known` for it.
+
+    A secret is only one of the known where there is no other: theirs may stand in other things too.
+    """
+
+    def taken(texts: Iterable[str]) -> list[str]:
+        return [
+            text for text in dict.fromkeys(texts) if route.read_answer(ask, text, today, value_of) is not None
+        ]
+
+    found = taken(_candidates(ask, today))
+    return found if found and ask.save.secret else list(dict.fromkeys([*found, *taken(known)]))
 
 
 def _candidates(ask: Ask, today: date) -> Iterator[str]:
@@ -103,8 +99,6 @@ def _candidates(ask: Ask, today: date) -> Iterator[str]:
             yield from ("+254711000002", "0711000003")
         case "date":
             yield from _dates(ask, today)
-    for found in _PATTERN.finditer(accept.when.source if accept.when else ""):
-        yield from _matching(found["pattern"])
 
 
 def _digits(width: int, *, secret: bool) -> str:
@@ -128,28 +122,3 @@ def _years_before(today: date, years: int) -> date:
         return today.replace(year=today.year - years)
     except ValueError:  # born on a 29 February that is none
         return today.replace(year=today.year - years, day=28)
-
-
-def _matching(pattern: str) -> Iterator[str]:
-    """A few texts of a pattern: its classes and repetitions at their least. RE2 and `re` agree on simple ones."""
-    try:
-        parsed = re.compile(pattern)
-    except re.error:
-        return
-    for text in (
-        "1",
-        "12",
-        "123",
-        "1234",
-        "12345",
-        "123456",
-        "A",
-        "AB",
-        "ABC",
-        "A1",
-        "AB12",
-        "ABC123",
-        "A1234567",
-    ):
-        if parsed.search(text):
-            yield text

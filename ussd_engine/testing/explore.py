@@ -10,27 +10,25 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ussd_engine.errors import IllegalMove
+from ussd_engine.errors import UssdError
 from ussd_engine.flow.phrases import RESUME_KEYS
-from ussd_engine.flow.vocabulary import ListOf
 from ussd_engine.runtime.happenings import Identity, Input, Outcome, Proceed, Result, Run
-from ussd_engine.runtime.program import Ask, List, Menu, Program
+from ussd_engine.runtime.program import Action, Ask, List, Menu, Program
 from ussd_engine.runtime.route import ValueOf
 from ussd_engine.runtime.screen import Screen
 from ussd_engine.runtime.session import Secret, Session
 from ussd_engine.runtime.step import begin, step
 from ussd_engine.testing import answers
+from ussd_engine.testing.plausible import extremes, kept_by
 from ussd_engine.testing.rig import BEGIN, NETWORK, PHONE, Visits, watched
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ussd_engine.flow.pager import Profile
     from ussd_engine.flow.vocabulary import ActionSpec
     from ussd_engine.runtime.happenings import Happening
-    from ussd_engine.runtime.program import CompiledFlow, Scalar, Value
+    from ussd_engine.runtime.program import CompiledFlow, Value
 
 MAX_SESSIONS = 50_000
 """Sessions that are looked at. A flow with more ways than that is walked as far as it goes."""
@@ -40,6 +38,8 @@ MAX_WAY_OUT = 5_000
 Move = str | Result
 """What is typed, or what an action gives back."""
 Script = tuple[Move, ...]
+Known = Mapping[str, tuple[str, ...]]
+"""Answers that are known to be taken, by the question "flow.state"."""
 
 
 def explore(
@@ -47,23 +47,29 @@ def explore(
     flow: str,
     specs: Mapping[str, ActionSpec],
     profile: Profile,
-    known: Sequence[str] = (),
+    known: Known,
 ) -> tuple[Script, ...]:
-    """From the dial of a flow. `known` are answers that its authors have written, for questions that ask for more."""
+    """From the dial of a flow. A move that the engine cannot make is the last of a script: its walk tells of it."""
     visits = Visits()
-    explorer = _Explorer(watched(program, visits), specs, profile, tuple(known), BEGIN)
+    explorer = _Explorer(watched(program, visits), specs, profile, known, BEGIN)
     tree: list[tuple[int, Move]] = []
     leading: set[int] = set()
     seen = set[object]()
-    waiting: deque[tuple[Session, Outcome, int]] = deque([(*explorer.begin(flow), _ROOT)])
+    waiting = deque[tuple[Session, Outcome, int]]()
+    try:
+        waiting.append((*explorer.begin(flow), _ROOT))
+    except UssdError:
+        return ((),)
     while waiting and len(seen) < MAX_SESSIONS:
         session, outcome, at = waiting.popleft()
         for move in explorer.moves(session, outcome):
             before = len(visits.edges)
             try:
                 after, shown = explorer.step(session, move)
-            except IllegalMove:
-                continue  # a value that an action would not give
+            except UssdError:
+                tree.append((at, move))
+                leading.add(len(tree) - 1)
+                continue
             found, key = len(visits.edges) > before, explorer.place(after)
             if found or (key not in seen and not after.ended):
                 tree.append((at, move))
@@ -76,10 +82,15 @@ def explore(
 
 
 def way_out(
-    program: Program, session: Session, specs: Mapping[str, ActionSpec], profile: Profile, now: datetime
+    program: Program,
+    session: Session,
+    specs: Mapping[str, ActionSpec],
+    profile: Profile,
+    known: Known,
+    now: datetime,
 ) -> Script | None:
     """The shortest way to an end from where a session stands; None where none is found."""
-    explorer = _Explorer(program, specs, profile, (), now)
+    explorer = _Explorer(program, specs, profile, known, now)
     seen = set[object]()
     waiting: deque[tuple[Session, Outcome, Script]] = deque(
         [(*step(program, session, Proceed(), now, profile), ())]
@@ -89,7 +100,7 @@ def way_out(
         for move in explorer.moves(session, outcome):
             try:
                 after, shown = explorer.step(session, move)
-            except IllegalMove:
+            except UssdError:
                 continue
             if after.ended:
                 return (*script, move)
@@ -123,7 +134,7 @@ class _Explorer:
     program: Program
     specs: Mapping[str, ActionSpec]
     profile: Profile
-    known: tuple[str, ...]
+    known: Known
     now: datetime
 
     def begin(self, flow: str) -> tuple[Session, Outcome]:
@@ -137,52 +148,38 @@ class _Explorer:
         return step(self.program, session, happening, self.now, self.profile)
 
     def place(self, session: Session) -> object:
-        frames = tuple((frame.flow, frame.state, self._told_apart(frame.data)) for frame in session.frames)
+        frames = tuple(
+            (frame.flow, frame.state, self._told_apart(self.program.flows[frame.flow], frame.data))
+            for frame in session.frames
+        )
         node = self.program.flows[session.top.flow].nodes[session.top.state] if session.frames else None
         tries = session.tries if isinstance(node, Ask) and node.max_tries is not None else 0
         return (frames, session.language, session.page, tries, bool(session.history), session.away)
 
     @staticmethod
-    def _told_apart(data: Mapping[str, Value | Secret]) -> tuple[tuple[str, object], ...]:
+    def _told_apart(flow: CompiledFlow, data: Mapping[str, Value | Secret]) -> tuple[tuple[str, object], ...]:
         return tuple(
             (name, bool(value) if isinstance(value, tuple) else value)
             for name, value in sorted(data.items())
-            if not isinstance(value, (str, Secret))
+            if flow.data[name].type == "choice" or not isinstance(value, (str, Secret))
         )
 
     def moves(self, session: Session, outcome: Outcome) -> Iterator[Move]:
         match outcome:
             case Run(action=action):
-                yield from self._results(self.specs[action])
-            case Screen():
-                yield from typed(self.program, session, self.now.date(), self.known)
+                yield from self._results(session, self.specs[action])
+            case Screen(end=False):
+                yield from typed(self.program, session, self.now.date(), self.profile, self.known)
 
-    def _results(self, spec: ActionSpec) -> Iterator[Result]:
-        """Each outcome, with outputs at their extremes."""
+    def _results(self, session: Session, spec: ActionSpec) -> Iterator[Result]:
+        """Each outcome, with what the flow keeps of it at its extremes."""
+        flow = self.program.flows[session.top.flow]
+        node = cast("Action", flow.nodes[session.top.state])
+        kept = kept_by([(flow, node)])
         for outcome, outputs in spec.outcomes.items():
-            for variant in (0, 1, 2) if outputs else (0,):
-                yield Result(
-                    outcome, {name: self._sample(kind, name, variant) for name, kind in outputs.items()}
-                )
-
-    def _sample(self, kind: object, name: str, variant: int) -> Value:
-        if isinstance(kind, ListOf):
-            size = (2, 0, 1)[variant]
-            return tuple(
-                {field: self._scalar(of, field, number) for field, of in kind.fields}
-                for number in range(size)
-            )
-        return self._scalar(str(kind), name, variant)
-
-    def _scalar(self, kind: str, name: str, variant: int) -> Scalar:
-        if kind == "int":
-            return (1, 0, 100)[variant]
-        if kind == "bool":
-            return variant == 0
-        if name == "language":
-            languages = languages_of(self.program)
-            return languages[variant % len(languages)]
-        return ("1000000017", "", "Sample")[variant]
+            ends = {output: extremes(kept[output]) for output in outputs if output in kept}
+            for number in range(max(map(len, ends.values()), default=1)):
+                yield Result(outcome, {output: of[number % len(of)] for output, of in ends.items()})
 
 
 def languages_of(program: Program) -> tuple[str, ...]:
@@ -190,7 +187,7 @@ def languages_of(program: Program) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for flow in program.flows.values() for one in flow.languages))
 
 
-def typed(program: Program, session: Session, today: date, known: tuple[str, ...] = ()) -> Iterator[str]:
+def typed(program: Program, session: Session, today: date, profile: Profile, known: Known) -> Iterator[str]:
     """Everything that does something on the screen where a session stands, and one answer that no question takes."""
     if session.asking:
         yield from (*RESUME_KEYS, answers.NO_ANSWER)
@@ -199,16 +196,20 @@ def typed(program: Program, session: Session, today: date, known: tuple[str, ...
     node = flow.nodes[session.top.state]
     value_of = reader(flow, session)
     if isinstance(node, Ask):
-        yield from answers.accepted(node, today, reader(flow, session, today), known)
+        own = known.get(f"{flow.name}.{node.name}", ())
+        yield from answers.accepted(node, today, reader(flow, session, today), own)
     elif isinstance(node, List):
         items = session.top.data.get(node.of, ())
         yield from answers.keys(node, value_of, len(items) if isinstance(items, tuple) else 0)
     else:
         yield from answers.keys(node, value_of, 0)
     yield answers.NO_ANSWER
-    yield flow.more
+    yield profile.more or flow.more
     if isinstance(node, (Menu, Ask, List)):
-        yield from (key for key in (node.back, node.home) if key is not None)
+        if node.back is not None:
+            yield profile.back or node.back
+        if node.home is not None:
+            yield profile.home or node.home
 
 
 def reader(flow: CompiledFlow, session: Session, today: date | None = None) -> ValueOf:

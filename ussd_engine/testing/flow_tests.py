@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +27,21 @@ from ussd_engine.flow.model import CallState
 from ussd_engine.runtime.compiler import compile_library
 from ussd_engine.runtime.happenings import Result
 from ussd_engine.services.action_specs import SPECS
-from ussd_engine.settings_model import Settings
-from ussd_engine.testing.answers import junk
-from ussd_engine.testing.explore import Script, explore, languages_of, typed, way_out
-from ussd_engine.testing.rig import TTL_S, Rig, Visits
-from ussd_engine.testing.transcript import UNANSWERED, Step, Transcript, done, loads
-from ussd_engine.testing.values import given_back_as
+from ussd_engine.testing.answers import JUNK
+from ussd_engine.testing.explore import Known, Script, explore, languages_of, typed, way_out
+from ussd_engine.testing.patterns import matching
+from ussd_engine.testing.plausible import kept_of
+from ussd_engine.testing.replay import replay
+from ussd_engine.testing.rig import TTL_S, Rig, Visits, plainest
+from ussd_engine.testing.transcript import TYPED, UNANSWERED, BadTranscript, Step, Transcript, done, loads
+from ussd_engine.testing.values import given_back
 from ussd_engine.testing.walk import RuleBroken, Walk
 
 if TYPE_CHECKING:
     from ussd_engine.flow.loader import Library
     from ussd_engine.flow.vocabulary import ActionSpec
     from ussd_engine.runtime.program import Program
+    from ussd_engine.settings_model import Settings
 
 STEPS = 50
 """Of each walk: about three sessions long."""
@@ -46,21 +51,22 @@ DEEP = ("1", "2", "3", "0", "00", "9", "98", "Jane", "15011990")
 """What stands behind a code that is dialled deep."""
 
 
-@dataclass(slots=True)
+@dataclass
 class FlowTests:
-    """The flows of a library, and what of them was visited so far.
+    """The flows of a library, and what of them was visited so far. `turns` counts callbacks.
 
-    `turns` counts callbacks. `known` are the answers of the transcripts that were played: for questions that only
-    their authors know an answer to.
+    What is typed in the `transcripts` is typed in walks too: it may be what no other test can guess.
     """
 
     library: Library
     specs: Mapping[str, ActionSpec]
     region: str
+    transcripts: Sequence[Path] = ()
     program: Program = field(init=False)
     visits: Visits = field(default_factory=Visits)
     turns: int = 0
-    known: list[str] = field(default_factory=list)
+    _known: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+    _played: set[Path] = field(default_factory=set)
     _walked: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
@@ -75,20 +81,33 @@ class FlowTests:
 
     def play_again(self, file: Path) -> tuple[Transcript, list[str]]:
         """The transcript as it comes now, and what is different from the file. Raises BadTranscript, RuleBroken."""
-        from ussd_engine.testing.replay import replay  # noqa: PLC0415 - it uses `plainest`
-
-        before = loads(file)
+        self._played.add(file)
+        before, label = loads(file), ""
         now, different = list[Step](), list[str]()
-        for number, one in enumerate(replay(before, self.program, self.specs, self.library.networks), 1):
+        networks = self.library.networks
+        for number, one in enumerate(replay(before, self.program, self.specs, networks, self.visits), 1):
+            if one.expected.kind in TYPED:
+                self._known[label][one.expected.text] = None
+            label = one.label
             if one.broken_rule is not None:
                 raise RuleBroken(one.broken_rule, replace(before, steps=[*now, one.step]))
             now.append(one.step)
-            self.known.append(one.step.text)
             self.turns += one.step.kind not in UNANSWERED
             if one.differs:
                 said = _said if one.shows_another else done
                 different.append(f"step {number}: {said(one.expected)}, and now {said(one.step)}")
         return replace(before, steps=now), different
+
+    @cached_property
+    def known(self) -> Known:
+        """What is typed in the transcripts, and what patterns ask for."""
+        for file in self.transcripts:
+            if file not in self._played:
+                with suppress(BadTranscript, RuleBroken):  # whoever tests the transcript hears of it
+                    self.play_again(file)
+        for question, texts in matching(self.program):
+            self._known[question].update(dict.fromkeys(texts))
+        return {question: tuple(texts) for question, texts in self._known.items()}
 
     # --- every way
 
@@ -125,6 +144,7 @@ class FlowTests:
 
     def machine(self, flow: str) -> type[RuleBasedStateMachine]:
         """A Hypothesis state machine of the flow, for `run_state_machine_as_test` or as a `TestCase`."""
+        _ = self.known  # which is drawn too, and not within another draw
         return type(f"Walk_{flow}", (FlowMachine,), {"tests": self, "flow": flow})
 
     def walk_at_random(
@@ -154,6 +174,15 @@ class FlowTests:
         run_state_machine_as_test(machine, settings=run)
 
     # --- what was not visited
+
+    def visit(self, walks: int) -> None:
+        """Go wherever nothing has been so far, by the transcripts, every way and at random. Raises RuleBroken."""
+        _ = self.known
+        for flow in self.dialled if self.missing() else ():
+            for script in self.scripts(flow):
+                self.follow(flow, script)
+        for flow in self.dialled if self.missing() else ():
+            self.walk_at_random(flow, walks)
 
     def missing(self) -> list[str]:
         """Each state and edge that nothing has visited."""
@@ -189,27 +218,30 @@ class FlowTests:
         )
 
 
-def flow_tests_of(folder: Path) -> FlowTests:
-    """The flows of a folder with the engine's own actions and networks. Raises InvalidFlows, FlowError."""
-    usual = Settings()
-    return FlowTests(load(folder, SPECS, networks=usual.screens), SPECS, usual.phone.default_region)
+def flow_tests_of(folder: Path, settings: Settings) -> FlowTests:
+    """The flows of a folder and their transcripts, with the engine's own actions. Raises InvalidFlows, FlowError."""
+    library = load(folder, SPECS, networks=settings.screens)
+    return FlowTests(library, SPECS, settings.phone.default_region, transcripts_in(folder))
 
 
 def transcripts_in(folder: Path) -> list[Path]:
-    """What product teams have written down of their flows: `tests/*.yaml` below the folder."""
-    return sorted(folder.glob("tests/*.yaml"))
+    """What product teams have written down of their flows: each YAML file below a folder `tests`, as no flow does."""
+    return sorted(
+        file
+        for file in folder.rglob("*.y*ml")
+        if file.suffix in {".yaml", ".yml"}
+        and file.is_file()
+        and "tests" in file.relative_to(folder).parts[:-1]
+    )
 
 
 def _said(step: Step) -> str:
     return f"{step.screen!r}{' (ends)' if step.ends else ''}"
 
 
-def plainest(spec: ActionSpec) -> Result:
-    """The action's first outcome that gives nothing; where each gives something, its first with nothing in it."""
-    for outcome, outputs in spec.outcomes.items():
-        if not outputs:
-            return Result(outcome)
-    return Result(next(iter(spec.outcomes)))
+def _junk() -> st.SearchStrategy[str]:
+    """Anything at all that a gateway could post."""
+    return st.sampled_from(JUNK) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def _nobody(_strategy: Any) -> Any:
@@ -235,12 +267,9 @@ class FlowMachine(RuleBasedStateMachine):
         """What leads to an end, else any outcome that the action declares, with anything that it may give."""
         if self.coming:
             return self.coming.popleft()
-        languages = languages_of(self.tests.program)
+        kept = kept_of(self.tests.program, spec.name)
         outcome = self.draw(st.sampled_from(list(spec.outcomes)))
-        outputs = {
-            name: self.draw(given_back_as(kind, name, languages))
-            for name, kind in spec.outcomes[outcome].items()
-        }
+        outputs = {name: self.draw(given_back(kept[name])) for name in spec.outcomes[outcome] if name in kept}
         return Result(outcome, outputs)
 
     @initialize(data=st.data(), given=st.data())
@@ -259,11 +288,10 @@ class FlowMachine(RuleBasedStateMachine):
         self.draw = data.draw
         session = self.rig.session(self.walk.line.session_id)
         if session is None or data.draw(st.integers(0, 7)) == 0:
-            return data.draw(junk())
-        today = self.rig.clock.now().date()
-        return data.draw(
-            st.sampled_from(list(typed(self.tests.program, session, today, tuple(self.tests.known))))
-        )
+            return data.draw(_junk())
+        today, profile = self.rig.clock.now().date(), self.rig.profile(self.walk.line.network)
+        ways = typed(self.tests.program, session, today, profile, self.tests.known)
+        return data.draw(st.sampled_from(list(ways)))
 
     @rule(data=st.data())
     @precondition(_on)
@@ -273,9 +301,12 @@ class FlowMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(_on)
     def type_more(self, data: st.DataObject) -> None:
+        """Rules are picked alike: what a subscriber does most is two of them."""
         self.walk.do("type", self._input(data))
 
-    @rule(data=st.data(), kind=st.sampled_from(["twice", "crash", "slow", "break", "lose_race"]))
+    @rule(
+        data=st.data(), kind=st.sampled_from(["twice", "crash", "crash_late", "slow", "break", "lose_race"])
+    )
     @precondition(_on)
     def type_while(self, data: st.DataObject, kind: Any) -> None:
         self.walk.do(kind, self._input(data))
@@ -313,6 +344,12 @@ class FlowMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     @precondition(_on)
+    def network(self, data: st.DataObject) -> None:
+        """A session that is gone on with after the next dial may have begun in another one."""
+        self.walk.do("network", data.draw(st.sampled_from(sorted(self.tests.library.networks))))
+
+    @rule(data=st.data())
+    @precondition(_on)
     def language(self, data: st.DataObject) -> None:
         """The session under way stays in its own; the next one begins in this."""
         self.walk.do("language", data.draw(st.sampled_from(languages_of(self.tests.program))))
@@ -330,8 +367,8 @@ class FlowMachine(RuleBasedStateMachine):
         walk, session = self.walk, self.walk.standing()
         if walk.broken or walk.over or session is None:
             return
-        profile, now = self.rig.profile(walk.network), self.rig.clock.now()
-        way = way_out(self.tests.program, session, self.tests.specs, profile, now)
+        profile, now = self.rig.profile(walk.line.network), self.rig.clock.now()
+        way = way_out(self.tests.program, session, self.tests.specs, profile, self.tests.known, now)
         if way is None:
             walk.broke(f"no way leads from {walk.label} to an end")
         self.coming.extend(move for move in way if isinstance(move, Result))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from ussd_engine.flow.guards import GuardError
 from ussd_engine.runtime import route
 from ussd_engine.runtime.program import Action, Ask, Call, End, List, Menu, Program
 from ussd_engine.runtime.screens import RESUME_LABEL
@@ -32,7 +33,10 @@ def set_by(program: Program, session: Session, text: str) -> str | None:
     value_of = reader(flow, session)
     option = dict(route.visible(node, value_of)).get(text.strip())
     expression = option.sets.get("language") if option is not None else None
-    value = expression(value_of) if expression is not None else None
+    try:
+        value = expression(value_of) if expression is not None else None
+    except GuardError:  # the turn is one that the engine apologises for
+        return None
     return value if isinstance(value, str) and value in flow.languages else None
 
 

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 from structlog.testing import capture_logs
 
 from ussd_engine.flow.diagnostic import did_you_mean
+from ussd_engine.flow.vocabulary import ListOf
 from ussd_engine.testing.explore import languages_of
-from ussd_engine.testing.flow_tests import plainest
-from ussd_engine.testing.rig import PHONE, Rig
+from ussd_engine.testing.rig import PHONE, Rig, plainest
 from ussd_engine.testing.transcript import BadTranscript
 from ussd_engine.testing.walk import RuleBroken, Walk
 
 if TYPE_CHECKING:
     from ussd_engine.flow.pager import Profile
-    from ussd_engine.flow.vocabulary import ActionSpec
+    from ussd_engine.flow.vocabulary import ActionSpec, Kind, Scalar
     from ussd_engine.runtime.happenings import Result
     from ussd_engine.runtime.program import Program
+    from ussd_engine.testing.rig import Visits
     from ussd_engine.testing.transcript import Called, Step, Transcript
+
+LONGEST_WAIT_S = 10 * 366 * 86_400
+_TYPES: Mapping[Scalar, type] = {"string": str, "int": int, "bool": bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,12 @@ def replay(
     program: Program,
     specs: Mapping[str, ActionSpec],
     networks: Mapping[str, Profile],
+    visits: Visits | None = None,
 ) -> Iterator[Replayed]:
     """Each step as it has come. Raises BadTranscript for one that these flows and actions cannot run."""
     _refuse_unknown(transcript, program, specs)
     actions = _Actions()
-    rig = Rig(program, specs, networks, actions.decide)
+    rig = Rig(program, specs, networks, actions.decide, visits)
     walk: Walk | None = None
     try:
         for expected in transcript.steps:
@@ -126,8 +131,8 @@ def _refuse_unknown(transcript: Transcript, program: Program, specs: Mapping[str
     if transcript.language and transcript.language not in languages:
         raise BadTranscript(f"no flow has the language {transcript.language}; known: {', '.join(languages)}")
     for number, step in enumerate(transcript.steps, 1):
-        if step.kind == "wait" and not step.text.replace(".", "", 1).isdecimal():
-            raise BadTranscript(f"step {number}: wait takes seconds, such as 60")
+        if step.kind == "wait" and not _is_wait(step.text):
+            raise BadTranscript(f"step {number}: wait takes seconds, such as 60, of ten years at most")
         if step.kind == "language" and step.text not in languages:
             raise BadTranscript(
                 f"step {number}: no flow has the language {step.text}; known: {', '.join(languages)}"
@@ -142,3 +147,30 @@ def _refuse_unknown(transcript: Transcript, program: Program, specs: Mapping[str
                 raise BadTranscript(
                     f"step {number}: {action} has no outcome {result.outcome}; {did_you_mean(result.outcome, outcomes)}"
                 )
+            _refuse_outputs(f"step {number}: {action}", result, outcomes[result.outcome])
+
+
+def _is_wait(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal() and float(text) <= LONGEST_WAIT_S
+
+
+def _refuse_outputs(where: str, result: Result, outputs: Mapping[str, Kind]) -> None:
+    for name, value in result.outputs.items():
+        if name not in outputs:
+            raise BadTranscript(
+                f"{where} gives no {name} with {result.outcome}; {did_you_mean(name, outputs)}"
+            )
+        kind = outputs[name]
+        if not _is_of(kind, value):
+            raise BadTranscript(f"{where}: {name} is a {kind}")
+
+
+def _is_of(kind: Kind, value: object) -> bool:
+    if not isinstance(kind, ListOf):
+        return type(value) is _TYPES[kind]
+    fields = dict(kind.fields)
+    return isinstance(value, tuple) and all(
+        isinstance(item, dict)
+        and all(name in fields and _is_of(fields[name], of) for name, of in item.items())
+        for item in value
+    )

@@ -95,9 +95,17 @@ class Ran:
 Decide = Callable[["ActionSpec", Mapping[str, object]], Result]
 
 
+def plainest(spec: ActionSpec) -> Result:
+    """The action's first outcome that gives nothing; where each gives something, its first with nothing in it."""
+    for outcome, outputs in spec.outcomes.items():
+        if not outputs:
+            return Result(outcome)
+    return Result(next(iter(spec.outcomes)))
+
+
 @dataclass(slots=True)
 class Fault:
-    """What befalls the next action of a turn: the process dies before it, it is too slow, or it breaks."""
+    """What befalls the next action of a turn: the process dies before it or after it, it is too slow, or it breaks."""
 
     kind: str = ""
 
@@ -131,6 +139,8 @@ class ScriptedActions:
         if result is None:
             result = self._first(spec, invocation)
         self.ran.append(Ran(action, invocation.workflow_id, spec.effect, result, invocation.inputs))
+        if self.fault.met("crash_late"):
+            raise Crash
         await asyncio.sleep(0)
         return result
 

@@ -5,14 +5,14 @@ dial: "*384*100#"
 network: default
 steps:
 - dial: ""
-actions:
-- subscription.check: {outcome: new_customer}
-screen: |-
-Welcome to Acme Bank
-0. Exit
+  actions:
+  - subscription.check: {outcome: new_customer}
+  screen: |-
+    Welcome to Acme Bank
+    0. Exit
 - type: "0"
-screen: Thank you for using Acme Bank.
-ends: true
+  screen: Thank you for using Acme Bank.
+  ends: true
 """
 
 from __future__ import annotations
@@ -32,13 +32,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Kind = Literal[
-    "dial", "type", "repeat", "stale", "twice", "crash", "lose_race", "slow", "break", "wait", "language"
+    "dial",
+    "type",
+    "repeat",
+    "stale",
+    "twice",
+    "crash",
+    "crash_late",
+    "lose_race",
+    "slow",
+    "break",
+    "wait",
+    "language",
+    "network",
 ]
 """A dial with the answers behind the code; an input, alone or as two callbacks at once, or with something that goes
-wrong in its turn; a callback again or too late; seconds that pass; the language that flows begin in from now on."""
-UNANSWERED: tuple[Kind, ...] = ("wait", "language")
+wrong in its turn; a callback again or too late; seconds that pass; the language that
+flows begin in, and the network that is dialled in, from now on."""
+TYPED: tuple[Kind, ...] = ("type", "twice", "crash", "crash_late", "lose_race", "slow", "break")
+"""Kinds in which something is typed on the screen that stands."""
+UNANSWERED: tuple[Kind, ...] = ("wait", "language", "network")
 """Kinds of which nothing is heard on the air."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
+YEARS = range(2000, 2101)
+"""That a clock shows."""
 KEYS = ("transcript", "dial", "network", "phone", "language", "clock", "steps")
 
 
@@ -55,8 +72,9 @@ class Called(NamedTuple):
 
 @dataclass(slots=True)
 class Step:
-    """One thing that happens, and what came of it. `text` is what is typed, the seconds of `wait`, or a language.
+    """One thing that happens, and what came of it.
 
+    `text` is what is typed, the seconds of `wait`, a language or a network.
     `actions` are those that ran for the first time in it, with what they came back with.
     """
 
@@ -147,9 +165,9 @@ def _values(result: Result) -> dict[str, Any]:
     }
 
 
-def loads(file: Path, shown_as: str | None = None) -> Transcript:
+def loads(file: Path) -> Transcript:
     """Raises BadTranscript, which names file, line and column."""
-    source = read(file, shown_as)
+    source = read(file)
     if source.diagnostics:
         raise BadTranscript("\n".join(finding.text() for finding in source.diagnostics))
     data = source.data
@@ -187,8 +205,11 @@ def _clock(refuse: Any, text: object) -> datetime | None:
         at = datetime.fromisoformat(str(text))
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None:
-        raise refuse(("clock",), "a clock shows a time with its zone, such as 2026-01-15T09:00:00+00:00")
+    if at is None or at.tzinfo is None or at.year not in YEARS:
+        raise refuse(
+            ("clock",),
+            f"a clock shows a time with its zone, such as 2026-01-15T09:00:00+00:00, of {YEARS[0]} to {YEARS[-1]}",
+        )
     return at
 
 
@@ -198,11 +219,10 @@ def _step(refuse: Any, path: tuple[str | int, ...], step: object) -> Step:
         raise refuse(path, f"a step has exactly one of: {', '.join(KINDS)}")
     for key in step.keys() - {*KINDS, "actions", "screen", "ends"}:
         raise refuse((*path, key), f"unknown key '{key}'; known besides what happens: actions, screen, ends")
-    text = step[kinds[0]]
-    actions = [
-        _action(refuse, (*path, "actions", number), action)
-        for number, action in enumerate(step.get("actions") or [])
-    ]
+    text, listed = step[kinds[0]], step.get("actions", [])
+    if not isinstance(listed, list):
+        raise refuse((*path, "actions"), "actions are a list, each '- name: {outcome: ...}'")
+    actions = [_action(refuse, (*path, "actions", number), action) for number, action in enumerate(listed)]
     screen = step.get("screen")
     return Step(
         kinds[0],
@@ -221,8 +241,9 @@ def _action(refuse: Any, path: tuple[str | int, ...], action: object) -> Called:
         not isinstance(said, dict)
         or not isinstance(said.get("outcome"), str)
         or said.keys() - {"takes", "outcome", "gives"}
+        or not all(isinstance(said.get(key, {}), dict) for key in ("takes", "gives"))
     ):
         raise refuse((*path, name), "an action has an 'outcome', and what it 'takes' and 'gives'")
-    gives = cast("Mapping[str, Any]", said.get("gives") or {})
+    gives = cast("Mapping[str, Any]", said.get("gives", {}))
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in gives.items()}
     return Called(str(name), Result(said["outcome"], values), said.get("takes") or None)

@@ -69,6 +69,8 @@ class Walk:
     """What flows begin in at first, where that is not their own first language."""
     clock: datetime | None = None
     """When it begins, where that matters."""
+    dials_in: str = field(init=False)
+    """The network of the next dial; `network` is that of the first."""
     steps: list[Step] = field(default_factory=list)
     turns: int = 0
     line: Line = field(init=False)
@@ -83,6 +85,7 @@ class Walk:
     _ran: list[Ran] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.dials_in = self.network
         if self.language:
             self.rig.begin_in(self.language)
         if self.clock is not None:
@@ -104,7 +107,7 @@ class Walk:
                 self._again(Step("stale"), self.line.callback(max(len(self.line.inputs) - 1, 0)))
             case "twice":
                 self._press(Step("twice", text), times=2)
-            case "crash" | "slow" | "break":
+            case "crash" | "crash_late" | "slow" | "break":
                 self.rig.actions.fault.kind = kind
                 self._press(Step(kind, text))
                 self.rig.actions.fault.kind = ""
@@ -118,6 +121,9 @@ class Walk:
             case "language":
                 self.steps.append(Step("language", text))
                 self.rig.begin_in(text)
+            case "network":
+                self.steps.append(Step("network", text))
+                self.dials_in = text
             case _:
                 assert_never(kind)
 
@@ -125,7 +131,7 @@ class Walk:
         """A new session; with `answers` behind the code it is a deep dial."""
         dropped, label = self.standing() if self.steps else None, self.label
         self.line = Line(
-            self.service_code, f"session-{next(self._numbers)}", self.network, self.phone, list(answers)
+            self.service_code, f"session-{next(self._numbers)}", self.dials_in, self.phone, list(answers)
         )
         self.shown = None
         self._since_action.clear()
@@ -206,7 +212,7 @@ class Walk:
         self.shown = screens[0]
         self._check_secrets(logs)
         self._hold(len(set(screens)) == 1, "callbacks that came at once got different answers")
-        self._check_actions(ran, once=not unseen and self.shown.label != SORRY)
+        self._check_actions(step, ran, unseen=unseen)
         self._check_screen(self.shown, may_apologise=step.kind == "break")
         if ran:
             self._since_action.clear()
@@ -275,7 +281,7 @@ class Walk:
         )
 
     def _check_screen(self, screen: Screen, *, may_apologise: bool) -> None:
-        profile = self.rig.profile(self.network)
+        profile = self.rig.profile(self.line.network)
         text = screen.text
         ucs2 = not is_gsm7(text)
         cost, budget = (units if ucs2 else septets)(text), budget_of(profile, ucs2=ucs2)
@@ -325,14 +331,15 @@ class Walk:
         if not isinstance(node, (Menu, List)):
             return isinstance(node, End)
         back = node.back is not None and bool(session.history)
-        return bool(self._keys(session)) or back or node.home is not None
+        home = node.home is not None and session.away
+        return bool(self._keys(session)) or back or home
 
     def _is_back(self, session: Session, text: str) -> bool:
         if session.asking:
             return False
         node = self._node(session)
         back = node.back if isinstance(node, (Menu, Ask, List)) else None
-        own = self.rig.profile(self.network).back
+        own = self.rig.profile(self.line.network).back
         key = own if back is not None and own is not None else back
         if isinstance(node, Menu) and key in node.keys:
             return False
@@ -343,7 +350,7 @@ class Walk:
         if session.asking:
             return text.strip() in RESUME_KEYS
         flow, node = self.rig.program.flows[session.top.flow], self._node(session)
-        profile = self.rig.profile(self.network)
+        profile = self.rig.profile(self.line.network)
         moves = {profile.more or flow.more, profile.back, profile.home}
         if isinstance(node, (Menu, Ask, List)):
             moves |= {node.back, node.home}
@@ -365,21 +372,25 @@ class Walk:
     def _node(self, session: Session) -> Node:
         return self.rig.program.flows[session.top.flow].nodes[session.top.state]
 
-    def _check_actions(self, ran: list[Ran], *, once: bool) -> None:
-        """An effect belongs to the input that led to it, and runs `once` for a turn of one input.
+    def _check_actions(self, step: Step, ran: list[Ran], *, unseen: bool) -> None:
+        """An effect belongs to the input that led to it, and runs once for it.
 
-        A later input meets it only where the session was lost, another session only where it goes on with the first.
+        A later input meets it only where the session was lost (`unseen`), another session only where its dial goes on
+        with the first.
         """
         here = (self.line.session_id, "*".join(self.line.inputs))
         effects = {one.workflow_id for one in ran if one.effect}
         session = self.rig.session(self.line.session_id)
-        if once and session is not None:
+        if session is not None and not unseen and self.label != SORRY:
             self._hold(len(effects) <= session.acted, "an action has run more than once for one input")
         for one in ran:
             if one.effect:
                 begun = self._begun_by.setdefault(one.workflow_id, here)
-                same = (begun[0] == here[0] and here[1].startswith(begun[1])) or self._resumes
-                self._hold(same, f"{one.action} of another input has been taken up again")
+                lost = unseen and begun[0] == here[0] and here[1].startswith(begun[1])
+                resumed = self._resumes and step.kind == "dial"
+                self._hold(
+                    begun == here or lost or resumed, f"{one.action} of another input has been taken up again"
+                )
 
     def _remember_secret(self, session: Session | None, text: str) -> None:
         if session is None or session.asking:
