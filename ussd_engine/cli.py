@@ -197,13 +197,7 @@ def schema(
     from ussd_engine.flow.schema import json_schema  # noqa: PLC0415 - see the module
 
     text = json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"
-    if output is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        console.fail("schema", f"{output} cannot be written: {error.strerror or error}")
+    console.write("schema", output, text)
 
 
 @app.command()

@@ -76,6 +76,17 @@ def fail(command: str, error: UssdError | str) -> NoReturn:
     raise typer.Exit(COULD_NOT_RUN) from None
 
 
+def write(command: str, file: Path | None, text: str) -> None:
+    """What a command makes, into the file or else on the terminal."""
+    if file is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(command, f"{file} cannot be written: {error.strerror or error}")
+
+
 def with_console(command: str, config: Path | None, work: Callable[[Console], Coroutine[Any, Any, T]]) -> T:
     """Run `work` on the platform's database, also while the service runs. What goes wrong is told, and ends it."""
 

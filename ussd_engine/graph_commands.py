@@ -52,22 +52,13 @@ def graph(
 
     try:
         library = _load(path, config)
-        _write(_draw(library, name, form, language, visits), output)
+        drawing = _draw(library, name, form, language, visits)
     except InvalidFlows as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(console.FINDINGS) from None
     except UssdError as error:
         console.fail("graph", error)
-
-
-def _write(drawing: str, output: Path | None) -> None:
-    if output is None:
-        typer.echo(drawing, nl=False)
-        return
-    try:
-        output.write_text(drawing, encoding="utf-8")
-    except OSError as error:
-        console.fail("graph", f"{output}: {error.strerror}")
+    console.write("graph", output, drawing)
 
 
 def _load(path: Path, config: Path | None) -> Library:

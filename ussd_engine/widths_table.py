@@ -47,5 +47,6 @@ def show(library: Library, out: TextIO) -> None:
     console.print(table)
     console.print(
         "Septets are those of GSM-7. A screen stands twice where a value may force it into UCS-2, such as a name\n"
-        "that is typed in another script. Pages are counted for the widest values; words of a wrong input included."
+        "that is typed in another script. Pages are counted for the widest values; words of a wrong input included.\n"
+        "No page is ever wider. One page is never more; of several, values that break elsewhere may need one more."
     )

@@ -192,6 +192,26 @@ states:
     ]
 
 
+@pytest.mark.parametrize("length", range(1, 21))
+def test_page_that_keeps_the_words_of_its_keys_is_no_wider(tmp_path: Path, length: int) -> None:
+    """The widest page may have room for the keys alone: what is proven holds for shorter ones with their words too."""
+    text = """
+flow: sample
+languages: [fr]
+start: first
+data:
+  name: {type: name, max: 20}
+states:
+  first: {ask: Nom, save: name, goto: second}
+  second: {ask: "{name}", save: name, wrong: "!", goto: bye}
+  bye: {end: Au revoir}
+"""
+    profile = Profile(100, 55)
+    proven = [fit for fit in fits(library_of(tmp_path, text).flows["sample"], {"small": profile}) if fit.ucs2]
+    phone = Phone(program_of(text), profile=profile).type("\U00010400" * length).type("1")
+    assert units(phone.text) <= next(fit.cost for fit in proven if fit.state == "second")
+
+
 def test_screen_is_checked_for_every_network(tmp_path: Path) -> None:
     """A screen that only the narrowest network cannot show in ten pages is an error, and the network is named."""
     head = "flow: sample\nlanguages: [en]\nstart: bye\nstates:\n  bye:\n    end: "

@@ -30,7 +30,8 @@ Line = list[str | Widest]
 class Fit:
     """One screen in one language on one network, at its widest.
 
-    `cost` is that of its widest page, in septets, or in units where `ucs2`; `budget` is what the network shows.
+    `cost` is in septets, or in units where `ucs2`: no page costs more. `budget` is what the network shows. Where
+    `pages` is 1, it is never more; else it is that of the widest values, and lines of others may break into one more.
     """
 
     flow: str
@@ -67,15 +68,22 @@ def _fits(
     for ucs2 in words.encodings(lines):
         typed = [_joined(line, ucs2=ucs2) for line in lines]
         for network, profile in networks.items():
-            pages = paginate(typed, words.navigation(state, profile, ucs2=ucs2), profile)
-            cost, budget = _cost(pages, profile, ucs2=ucs2), budget_of(profile, ucs2=ucs2)
+            navigation = words.navigation(state, profile, ucs2=ucs2)
+            pages = paginate(typed, navigation, profile)
+            cost, budget = _cost(pages, navigation, profile, ucs2=ucs2), budget_of(profile, ucs2=ucs2)
             yield Fit(words.flow.flow, name, words.language, network, ucs2, cost, budget, len(pages))
 
 
-def _cost(pages: Sequence[str], profile: Profile, *, ucs2: bool) -> int:
-    """Of the widest page. Of several, other values may fill one to the brim, as lines break elsewhere."""
+def _cost(pages: Sequence[str], navigation: Navigation, profile: Profile, *, ucs2: bool) -> int:
+    """Of the widest page.
+
+    Of several, other values may fill one to the brim, as lines break elsewhere; and where the keys stand alone on it,
+    a shorter page has room for their words, and may be the wider one.
+    """
     widest_page = max(map(units if ucs2 else septets, pages))
-    return widest_page if len(pages) == 1 else max(widest_page, budget_of(profile, ucs2=ucs2))
+    if len(pages) == 1 and pages[0].endswith(navigation.line(first=True, last=True)):
+        return widest_page
+    return max(widest_page, budget_of(profile, ucs2=ucs2))
 
 
 def _joined(line: Line, *, ucs2: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ussd_engine.charset import EXTENSION
 from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.model import MAX_ITEMS, Data, Flow
@@ -68,6 +69,8 @@ def _declaration(name: str, data: Data, flow: Flow | None) -> Iterator[tuple[str
         yield f"has min or max, which a {data.type} does not take", ""
     if data.default is not None and data.type != "list" and (reason := misfit_of(data, data.default)):
         yield f"has a default that {reason}", ""
+    if data.type == "name" and (sign := next((c for c in str(data.default) if c in EXTENSION), "")):
+        yield f"has a default that holds '{sign}', which no name does", "write it without, or declare a text"
     if is_secret(data) and data.default is not None:
         yield "is secret and has a default, which stands in a file for all to read", "take the default away"
     if (
