@@ -67,7 +67,10 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
         (["--language=xx"], "the flows have no language 'xx'; they have en, sw"),
         ([str(tmp_path / "none")], "no such folder of flows"),
         (["--visits", str(tmp_path / "none.json")], "none.json: No such file or directory"),
-        (["--output", str(tmp_path / "none" / "x.svg")], "x.svg cannot be written: No such file or directory"),
+        (
+            ["--output", str(tmp_path / "none" / "x.svg")],
+            "x.svg cannot be written: No such file or directory",
+        ),
     ):
         run = ussd("graph", *arguments)
         assert (run.returncode, run.stdout) == (2, "")
