@@ -265,22 +265,22 @@ def test_value_outside_gsm7_brings_the_budget_of_ucs2() -> None:
 
 
 def test_menu_of_one_session_never_shows_the_words_of_another() -> None:
-    """Pages that are kept for all sessions hold nothing of one: a phrase with a value makes them its own."""
+    """Pages that are kept for all sessions hold nothing of one: a text with a value makes them its own."""
     states = """
         hello:
           ask: Name
           save: name
           goto: pick
         pick:
-          menu: Pick
+          menu: "Pick, {name}"
           options:
             - {text: Leave, goto: bye}
         bye: {end: Bye}
         """
-    head = 'data: {name: {type: name, default: X}}\ntexts: {wrong_choice: "No, {name}"}'
+    head = "data: {name: {type: name, default: X}}"
     program = program_of(flow(states, head=head))
-    assert Phone(program).type("Jane", "5").text.startswith("No, Jane\n")
-    assert Phone(program).type("Joan", "5").text.startswith("No, Joan\n")
+    assert Phone(program).type("Jane", "5").text.startswith("That is not one of the choices.\nPick, Jane\n")
+    assert Phone(program).type("Joan", "5").text.startswith("That is not one of the choices.\nPick, Joan\n")
 
 
 def test_pages_of_fixed_words_are_drawn_once() -> None:

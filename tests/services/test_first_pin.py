@@ -148,6 +148,16 @@ async def test_number_that_the_bank_gave_to_another_chooses_no_pin(parts: Parts)
     assert not await has_pin(parts, phone, "door")
 
 
+async def test_number_of_two_subscribers_chooses_no_pin_for_the_other(parts: Parts) -> None:
+    """Who has the number at the bank is subscribed too, under another one: the right date of that one opens nothing."""
+    phone = await subscriber(parts, "+254711000336")
+    other = await subscriber(parts, "+254711000337")
+    parts.bank.scripts[phone] = Script(search=[Found(await bank_ref(parts, other))])
+    assert await chosen(parts, phone, OPENED_BORN, "other") == "customer_not_found"
+    assert not await has_pin(parts, phone, "door")
+    assert not await has_pin(parts, other, "door")
+
+
 async def test_who_has_a_pin_is_asked_nothing(parts: Parts) -> None:
     """Wrong dates cost nothing then, and tell nothing."""
     phone = await subscriber(parts, "+254711000328")

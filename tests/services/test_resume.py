@@ -175,7 +175,9 @@ async def test_dial_during_an_action_stands_where_it_leads() -> None:
         store = SampleStore(Random(seed))
         phone = Engine(
             store,
-            program=resuming("continue", flow=paid_then_noted.replace("type: pin", "type: digits, max: 4")),
+            program=resuming(
+                "continue", flow=paid_then_noted.replace("type: pin", "type: digits, max: 4, secret: true")
+            ),
         )
         await phone.send("", session="first")
         await phone.send("1", session="first")

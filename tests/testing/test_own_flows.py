@@ -122,6 +122,7 @@ data:
 states:
   hello:
     ask: Parts
+    back: off
     save: parts
     goto: choose
   choose:

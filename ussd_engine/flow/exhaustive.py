@@ -37,5 +37,7 @@ def _read(condition: str) -> Condition | None:
         return plain, "==", "true"
     if found := _COMPARED.fullmatch(plain):
         left, sign, right = found.groups()
+        if right == "false" and sign in {"==", "!="}:
+            return left, _OPPOSITE[sign], "true"
         return left, sign, f"'{right[1:-1]}'" if right.startswith('"') else right
     return None

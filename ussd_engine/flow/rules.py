@@ -206,7 +206,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "A menu that may offer nothing",
         "Every option has a condition. Where none holds the screen has no choice, and a key for back or home is there "
         "only when a screen lies behind. Conditions of which one surely holds are a condition and its opposite, 'paid' "
-        "and '!paid' or 'amount < 5' and 'amount >= 5', or a 'choice == ...' for each value of a choice.",
+        "and '!paid' or 'paid == false', 'amount < 5' and 'amount >= 5', or a 'choice == ...' for each value of a "
+        "choice.",
         "add an option without 'when'.",
     ),
     "F401": Explanation(

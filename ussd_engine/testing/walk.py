@@ -303,15 +303,19 @@ class Walk:
             )
 
     def _check_resumed(self, dropped: Session, label: str) -> None:
-        """That a dial goes on with what was dropped, on the screen `label`, or asks; when it is too late neither."""
+        """That a dial goes on with what was dropped, on the screen `label`, or asks.
+
+        Neither when it is too late, nor with what nobody had begun, nor with what a PIN has opened.
+        """
         left = self._dialled.resume_within_s - (self.rig.clock.now().timestamp() - dropped.seen_at)
+        began = dropped.away or dropped.version > 0
         expected = RESUME_LABEL if self._dialled.resume == "ask" or dropped.asking else label
-        if left > 0:
+        if left > 0 and began and not dropped.told_pin:
             self._hold(self.label == expected, f"the dial does not go on with {label}, which was dropped")
-        elif left < 0:
+        elif left != 0:
             session = self._session()
             anew = session is None or not (session.asking or session.history)
-            self._hold(anew, f"the dial goes on with {label}, which was dropped too long ago")
+            self._hold(anew, f"the dial goes on with {label}, and should begin anew")
 
     def _check_language(self, language: str) -> None:
         """That the session is in `language`, but for what the actions of the turn have made of it."""
