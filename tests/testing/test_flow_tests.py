@@ -344,7 +344,9 @@ states:
   bye: {end: Bye}
 """.replace("{home}", home)
     library = stored.loads(
-        orjson.dumps({"schema": stored.SCHEMA, "flows": {"sample": yaml.safe_load(flow)}, "sms": {}})
+        orjson.dumps(
+            {"schema": stored.SCHEMA, "flows": {"sample": yaml.load(flow, yaml.BaseLoader)}, "sms": {}}
+        )
     )
     with pytest.raises(RuleBroken, match=r"sample\.hello is a dead end"):
         FlowTests(library, SPECS, "KE").walk_at_random("sample", DEFAULT_WALKS)
