@@ -16,6 +16,7 @@ from ussd_engine.flow.loader import Library, load
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.testing.flow_tests import FlowTests, transcripts_in
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "flows.md"
 WITHIN_S = 120
