@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,8 +55,17 @@ def fits(page: str, profile: Profile, *, gsm7: bool) -> bool:
 def test_no_page_exceeds_its_budget(lines: list[str], navigation: Navigation, profile: Profile) -> None:
     """Whatever the lines, the keys and the network: every page fits, navigation line included."""
     pages = paginate(lines, navigation, profile)
-    gsm7 = all(map(is_gsm7, pages)) and is_gsm7("".join(lines))
-    assert all(fits(page, profile, gsm7=gsm7) for page in pages)
+    # each page goes out by itself: one in GSM-7 costs septets, whatever the others are
+    assert all(fits(page, profile, gsm7=is_gsm7(page)) for page in pages)
+
+
+@pytest.mark.parametrize("rest", ["My accounts and what they hold", "[[[[[[[[[[ {{{{{{{{{{ ]]]]]]]]]]"])
+def test_page_of_gsm7_behind_one_in_ucs2_fits_in_septets(rest: str) -> None:
+    """A name in another script stands on the first page; the second goes out in GSM-7, on a network of few septets."""
+    profile = Profile(page_septets=60, page_units=70)
+    pages = paginate(["Hello Жанна Ж", *[rest] * 4], NAVIGATION, profile)
+    assert not all(map(is_gsm7, pages))
+    assert all(fits(page, profile, gsm7=is_gsm7(page)) for page in pages)
 
 
 @settings(deadline=None)

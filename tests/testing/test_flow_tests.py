@@ -201,7 +201,7 @@ def secrets_in_the_store(_original: Any) -> Any:
 
 BAD_ENGINES = [
     (Callbacks, "_news", always_new, "repeat callback|stale callback|came at once"),
-    (Callbacks, "_news", deaf, "led to none|the session is in|a page of"),
+    (Callbacks, "_news", deaf, "led to none|the session is in"),
     (step, "_conclude", back_into_the_action, "back has run an action"),
     (screens, "paginate", one_long_page, "a page of"),
     (callbacks, "_workflow_id", another_work_each_time, "more than once for one input"),

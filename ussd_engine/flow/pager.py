@@ -52,8 +52,14 @@ class Navigation:
 
 
 def budget_of(profile: Profile, *, ucs2: bool) -> int:
-    """What a page may cost: units in UCS-2, else septets."""
-    return min(profile.page_units, MAX_UNITS) if ucs2 else min(profile.page_septets, MAX_SEPTETS)
+    """What a page may cost: units in UCS-2, else septets.
+
+    Of a screen in UCS-2 some pages may hold characters of GSM-7 alone. They go out in septets, of which one unit
+    costs two at the most.
+    """
+    if ucs2:
+        return min(profile.page_units, profile.page_septets // 2, MAX_UNITS)
+    return min(profile.page_septets, MAX_SEPTETS)
 
 
 def paginate(lines: Sequence[str], navigation: Navigation, profile: Profile) -> tuple[str, ...]:
