@@ -105,7 +105,7 @@ async def opened(settings: Settings) -> AsyncIterator[Console]:
     """Raises SettingsError, with what to look at."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - see the module
 
-    from ussd_engine import logs  # noqa: PLC0415
+    from ussd_engine import logs  # noqa: PLC0415 - see cli.py
     from ussd_engine.storage import open_database, prepare  # noqa: PLC0415
 
     logs.configure("warning", settings.logging.format)  # what the command says is for the person who gave it

@@ -115,7 +115,7 @@ def _settings(command: str, config: Path | None) -> Settings:
 def _check(folder: Path, settings: Settings) -> Checked:
     """What is wrong with it is printed, warnings too; an error ends the command."""
     from ussd_engine.flow.diagnostic import InvalidFlows, as_text  # noqa: PLC0415 - see cli.py
-    from ussd_engine.services.publishing import check, shown  # noqa: PLC0415
+    from ussd_engine.services.publishing import check, shown  # noqa: PLC0415 - see cli.py
 
     try:
         checked = check(folder, settings.phone.default_region, settings.screens)
@@ -169,7 +169,7 @@ async def _sessions(settings: Settings) -> AsyncIterator[SessionStore | None]:
     """
     from adapters.sessions.embedded import running_at  # noqa: PLC0415 - see cli.py
     from adapters.sessions.redis import RedisSessionStore  # noqa: PLC0415
-    from ussd_engine import logs  # noqa: PLC0415
+    from ussd_engine import logs  # noqa: PLC0415 - see cli.py
     from ussd_engine.settings_model import EMBEDDED  # noqa: PLC0415
 
     logs.configure("error", settings.logging.format)

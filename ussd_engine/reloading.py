@@ -103,7 +103,7 @@ async def _publish(engine: Engine, wish: Wish) -> None:
             tell_refused(error, engine.live.program.revision)
             return
         except Exception as error:  # noqa: BLE001 - the next try reads the folder anew
-            log.error("flows_not_published", **describe(error))  # noqa: TRY400 - wordless
+            log.error("flows_not_published", **describe(error))  # noqa: TRY400 - a traceback holds values
             reason = str(error) if isinstance(error, UssdError) else "the log says why"
             if not told:
                 _tell(f"The folder is not published yet: {reason}. It is tried again until it can be done.")

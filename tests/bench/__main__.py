@@ -197,17 +197,22 @@ def _steps(console: Console) -> bool:
 
 
 def _flows(*what: str) -> Any:
+    return _measured("tests.bench.flows", *what, within_s=FLOWS_WITHIN_S)
+
+
+def _measured(module: str, *arguments: str, within_s: float) -> Any:
+    """What a module that measures in a process of its own prints last."""
     run = subprocess.run(
-        [sys.executable, "-m", "tests.bench.flows", *what],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=FLOWS_WITHIN_S,
+        timeout=within_s,
         check=False,
     )
     if run.returncode:
         sys.exit(run.stderr[-3000:])
-    return json.loads(run.stdout)
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def _openings(console: Console) -> bool:
@@ -218,17 +223,7 @@ def _openings(console: Console) -> bool:
     enough = True
     for kind in ("sqlite", "postgresql"):
         with tempfile.TemporaryDirectory(prefix="ussd-bench-") as folder:
-            run = subprocess.run(
-                [sys.executable, "-m", "tests.bench.openings", kind, folder],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                timeout=OPENINGS_WITHIN_S,
-                check=False,
-            )
-        if run.returncode:
-            sys.exit(run.stderr[-3000:])
-        found = json.loads(run.stdout.splitlines()[-1])
+            found = _measured("tests.bench.openings", kind, folder, within_s=OPENINGS_WITHIN_S)
         ratio = median(a / b for a, b in zip(found["openings"], found["steps"], strict=True))
         enough &= ratio >= MIN_OPENINGS
         table.add_row(

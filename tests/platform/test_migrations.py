@@ -178,16 +178,20 @@ async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -
     database, now = Database(url), datetime.now(UTC)
     try:
         await database.write(lambda c: ensure_reference_data(c, KEYS, POLICY.rules(), NOW))
-        for sql in (
+        rows = (
             "INSERT INTO customers (id, created_at) VALUES ('c1', :now)",
             (
                 "INSERT INTO users (id, customer_id, role_id, status, language, channel, created_at)"
                 f" VALUES ('u1', 'c1', '{USSD_ROLE_ID}', 'active', 'en', 'ussd', :now)"
             ),
             "INSERT INTO pins VALUES ('u1', 'sealed', 'set', :now, 'tried', 'wrong', 1)",
-        ):
-            row = text(sql).bindparams(bindparam("now", NOW, UtcDateTime()))
-            await database.write(lambda c, row=row: c.execute(row))  # type: ignore[misc]
+        )
+
+        def insert(connection: Connection) -> None:
+            for sql in rows:
+                connection.execute(text(sql).bindparams(bindparam("now", NOW, UtcDateTime())))
+
+        await database.write(insert)
         await migrate(url, KEYS)
         found = await database.write(
             lambda c: pins.attempt(c, KEYS, "u1", "tried", "set", Limit(3, 60), now, right=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,5 +139,5 @@ async def test_attempt_under_way_tells_nothing_after_a_reset(parts: Parts) -> No
         "hash": hashed(OTHER),
     }
     for work in (parts.pins._verify, parts.pins._change):
-        assert await parts.database.write(lambda c, do=work: do(c, payload)) == {"outcome": "overtaken"}  # type: ignore[misc]
+        assert await parts.database.write(partial(work, payload=payload)) == {"outcome": "overtaken"}
     assert await tried(parts, phone, OTHER, "none") == "not_set"

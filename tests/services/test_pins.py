@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -225,7 +226,7 @@ async def test_attempt_at_a_pin_that_was_changed_tells_nothing(parts: Parts) -> 
             "right": right,
             "hash": hashed(WRONG),
         }
-        found = await parts.database.write(lambda c, late=payload: parts.pins._change(c, late))  # type: ignore[misc]
+        found = await parts.database.write(partial(parts.pins._change, payload=payload))
         assert found == {"outcome": "overtaken"}
     assert await tried(parts, phone, WRONG, "first") == Verdict("wrong", 2)
     assert await tried(parts, phone, OTHER, "new") == Verdict("verified")

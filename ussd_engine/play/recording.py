@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ussd_engine.errors import UssdError
 from ussd_engine.owner_file import create_once
+from ussd_engine.testing.transcript import Called, Step, Transcript, dumps
 
 if TYPE_CHECKING:
     from ussd_engine.runtime.happenings import Result
@@ -90,7 +91,6 @@ class Recording:
     def save(self, file: str, name: str) -> None:
         """A new file for its owner alone. Raises CannotSave."""
         path, sessions = Path(file).expanduser(), self._now
-        from ussd_engine.testing.transcript import Called, Step, Transcript, dumps  # noqa: PLC0415 - a phone tests nothing
 
         if sessions is None:
             raise CannotSave("Nothing has happened yet that could be saved.")
