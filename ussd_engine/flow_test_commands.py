@@ -50,7 +50,8 @@ def test_flows(
     Transcripts are the YAML files below a folder 'tests' in it; /save in 'ussd play' writes them.
 
     Whatever is typed, dropped, repeated or late, and whatever an action gives back: every answer is a page that fits,
-    nothing is a dead end, an action runs once for its input, back repeats none, and no secret shows itself.
+    each is in the language of its session and takes what it offers, an end can be reached from it, an action runs once
+    for its input, back repeats none, and no secret shows itself.
 
     Exit status: 0 all held, 1 something broke a rule or was never visited, 2 could not run.
     """

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ import pytest
 import structlog
 import yaml
 from hypothesis.internal.conjecture import engine
+from msgspec.structs import replace as with_changes
 
 from tests.test_cli import ussd
 from ussd_engine.flow import stored
@@ -35,7 +37,7 @@ from ussd_engine.runtime.stand import Stand
 from ussd_engine.services import callbacks
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.callbacks import Callbacks
-from ussd_engine.testing.flow_tests import FlowTests, transcripts_in
+from ussd_engine.testing.flow_tests import LATE, FlowTests, transcripts_in
 from ussd_engine.testing.rig import Rig
 from ussd_engine.testing.transcript import Kind, dumps, loads
 from ussd_engine.testing.walk import RuleBroken, Walk
@@ -185,8 +187,8 @@ def secrets_in_the_receipt(original: Any) -> Any:
     def write(session: Session, keys: Any) -> bytes:
         screen = session.receipt
         if screen is not None and session.frames:
-            session = replace(
-                session, receipt=replace(screen, label=f"{screen.label}{told(session.top.data)}")
+            session = with_changes(
+                session, receipt=with_changes(screen, label=f"{screen.label}{told(session.top.data)}")
             )
         return cast("bytes", original(session, keys))
 
@@ -195,7 +197,12 @@ def secrets_in_the_receipt(original: Any) -> Any:
 
 def secrets_in_the_store(_original: Any) -> Any:
     return lambda _bound, _flow, data, _keys: {
-        name: value.reveal if isinstance(value, Secret) else value for name, value in data.items()
+        name: value.reveal
+        if isinstance(value, Secret)
+        else {"items": value}
+        if isinstance(value, tuple)
+        else value
+        for name, value in data.items()
     }
 
 
@@ -206,7 +213,6 @@ BAD_ENGINES = [
     (screens, "paginate", one_long_page, "a page of"),
     (callbacks, "_workflow_id", another_work_each_time, "more than once for one input"),
     (callbacks, "_workflow_id", another_work_for_each_callback, "more than once for one input"),
-    (callbacks, "_workflow_id", one_work_for_a_session, "of another input has been taken up again"),
     (screens, "_drawn", nothing_on_the_page, "shows nothing"),
     (Callbacks, "_save", nothing_kept, "asks, and there is no session"),
     (step, "_take", first_language_of_the_flow, "the session is in"),
@@ -250,8 +256,6 @@ def test_bad_engine_is_caught(
 
 
 KNOWS_A_PIN = """
-flow: sample
-dial: ["*100#"]
 languages: [en]
 start: ask_pin
 data: {pin: {type: pin}}
@@ -272,13 +276,20 @@ states:
 """
 
 
-def types_wrong_pins(folder: Path, *typed: tuple[Kind, str]) -> None:
-    (folder / "sample.yaml").write_text(KNOWS_A_PIN)
+def does(
+    folder: Path,
+    flow: str,
+    *steps: tuple[Kind, str],
+    gives: str = "unavailable",
+    clock: datetime | None = None,
+) -> None:
+    """A dial of the flow and these steps, where each action comes back with `gives`."""
+    (folder / "sample.yaml").write_text(f'flow: sample\ndial: ["*100#"]\n{flow}')
     program = compile_library(load(folder, SPECS), SPECS, "KE")
-    rig = Rig(program, SPECS, DEFAULT_NETWORKS, lambda _spec, _inputs: Result("wrong"))
+    rig = Rig(program, SPECS, DEFAULT_NETWORKS, lambda _spec, _inputs: Result(gives))
     try:
-        walk = Walk(rig, "*100#", "default")
-        for kind, text in typed:
+        walk = Walk(rig, "*100#", "default", clock=clock)
+        for kind, text in steps:
             walk.do(kind, text)
     finally:
         rig.close()
@@ -296,10 +307,31 @@ def test_action_runs_once_for_its_input_whenever_the_process_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Any, rule: str
 ) -> None:
     """After an action has run and before its result is kept, it is taken up under its own id; else it is told."""
-    types_wrong_pins(tmp_path, ("crash_late", "8362"), ("crash", "8362"), ("type", "8363"), ("twice", "8364"))
+    steps: list[tuple[Kind, str]] = [
+        ("crash_late", "8362"),
+        ("crash", "8362"),
+        ("type", "8363"),
+        ("twice", "8364"),
+    ]
+    does(tmp_path, KNOWS_A_PIN, *steps, gives="wrong")
     monkeypatch.setattr(callbacks, "_workflow_id", bad(callbacks._workflow_id))
     with pytest.raises(RuleBroken, match=rule):
-        types_wrong_pins(tmp_path, ("crash_late", "8362"), ("type", "8363"))
+        does(tmp_path, KNOWS_A_PIN, ("crash_late", "8362"), ("type", "8363"), gives="wrong")
+
+
+def test_work_that_inputs_share_is_caught_on_every_way(
+    tests: FlowTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the ways through the shipped flows runs an action twice in a session, as a PIN is asked for once more."""
+    monkeypatch.setattr(callbacks, "_workflow_id", one_work_for_a_session(callbacks._workflow_id))
+    bad = FlowTests(tests.library, SPECS, "KE")
+
+    def every_way() -> None:
+        for script in bad.scripts("onboarding"):
+            bad.follow("onboarding", script)
+
+    with pytest.raises(RuleBroken, match="of another input has been taken up again"):
+        every_way()
 
 
 def test_screens_that_differ_for_the_same_inputs_are_told(
@@ -388,13 +420,14 @@ states:
 """
 
 
-@pytest.mark.slow
 def test_options_hold_over_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a screen offers is taken when the day has changed; an engine that looks at the new day is caught."""
-    walked(tmp_path, TODAY_ALONE)
+    walked(tmp_path, TODAY_ALONE, 100)
+    steps: list[tuple[Kind, str]] = [("wait", "130"), ("type", "2")]  # two minutes before midnight, and after
+    does(tmp_path, TODAY_ALONE, *steps, clock=LATE)
     monkeypatch.setattr(Stand, "on_screen", Stand.plain)
     with pytest.raises(RuleBroken, match=r"sample\.hello refuses what it offers"):
-        walked(tmp_path, TODAY_ALONE)
+        does(tmp_path, TODAY_ALONE, *steps, clock=LATE)
 
 
 RESUMED = """
@@ -415,15 +448,18 @@ states:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("resume", ["continue", "ask"])
-@pytest.mark.parametrize(("times", "rule"), [(0.5, "does not go on with"), (1.5, "should begin anew")])
+@pytest.mark.parametrize(
+    ("times", "seconds", "rule"), [(0.5, "119", "does not go on with"), (1.5, "121", "should begin anew")]
+)
 def test_dropped_session_is_gone_on_with_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str, times: float, rule: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str, times: float, seconds: str, rule: str
 ) -> None:
     """Until its time is over, and not a second longer; an engine with another limit is caught."""
     flow = RESUMED.replace("{resume}", resume)
-    walked(tmp_path, flow)
+    walked(tmp_path, flow, 100)
+    steps: list[tuple[Kind, str]] = [("type", "1"), ("wait", seconds), ("dial", "")]
+    does(tmp_path, flow, *steps)
     right = Callbacks._dropped
 
     def dropped(self: Callbacks, turn: Any, dialled: CompiledFlow) -> Any:
@@ -431,7 +467,7 @@ def test_dropped_session_is_gone_on_with_in_time(
 
     monkeypatch.setattr(Callbacks, "_dropped", dropped)
     with pytest.raises(RuleBroken, match=rule):
-        walked(tmp_path, flow)
+        does(tmp_path, flow, *steps)
 
 
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

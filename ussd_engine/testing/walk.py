@@ -27,7 +27,7 @@ from ussd_engine.runtime.step import waits_for_action
 from ussd_engine.testing.answers import keys
 from ussd_engine.testing.explore import reader
 from ussd_engine.testing.languages import in_its_language, set_by, spoken_after
-from ussd_engine.testing.rig import BEGIN, PHONE, Crash, Line
+from ussd_engine.testing.rig import BEGIN, PHONE, TTL_S, Crash, Line
 from ussd_engine.testing.transcript import Called, Kind, Step, Transcript
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Walk:
     _begun_by: dict[str, tuple[str, str]] = field(default_factory=dict)
     _since_action: set[str] = field(default_factory=set)
     _all_seen: bool = True
+    _dialled_at: float = 0.0
     _ran: list[Ran] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -129,7 +130,8 @@ class Walk:
 
     def dial(self, *answers: str) -> None:
         """A new session; with `answers` behind the code it is a deep dial."""
-        dropped, label = self.standing() if self.steps else None, self.label
+        dropped, label, begun = self.standing() if self.steps else None, self.label, self._dialled_at
+        self._dialled_at = self.rig.clock.now().timestamp()
         self.line = Line(
             self.service_code, f"session-{next(self._numbers)}", self.dials_in, self.phone, list(answers)
         )
@@ -138,7 +140,7 @@ class Walk:
         self._turn(Step("dial", "*".join(answers)), unseen=bool(answers) or self._resumes)
         if not answers and not self._resumes:
             self._check_language(self._dialled.languages[0])
-        elif not answers and dropped is not None:
+        elif not answers and dropped is not None and dropped.seen_at - begun <= TTL_S:
             self._check_resumed(dropped, label)
 
     def type(self, text: str) -> None:
@@ -305,7 +307,8 @@ class Walk:
     def _check_resumed(self, dropped: Session, label: str) -> None:
         """That a dial goes on with what was dropped, on the screen `label`, or asks.
 
-        Neither when it is too late, nor with what nobody had begun, nor with what a PIN has opened.
+        Neither when it is too late, nor with what nobody had begun, nor with what a PIN has opened. Not asked of a
+        session that has gone on for longer than a network lets it: nobody knows any more whose it was.
         """
         left = self._dialled.resume_within_s - (self.rig.clock.now().timestamp() - dropped.seen_at)
         began = dropped.away or dropped.version > 0
