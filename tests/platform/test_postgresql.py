@@ -9,11 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from tests.services.parts import KEYS
 from ussd_engine.errors import DatabaseUnavailable
 from ussd_engine.platform import database as module
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,13 +23,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def urls(postgres: Postgres) -> Urls:
-    return postgres.fresh()
+    return postgres.fresh(migrated=True)
 
 
 @pytest.fixture
 async def database(urls: Urls, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 200)
-    await migrate(urls.platform, KEYS)
     opened = Database(urls.platform)
     yield opened
     await opened.close()

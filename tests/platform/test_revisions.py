@@ -12,9 +12,9 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from tests.database_fixtures import KEYS
 from ussd_engine.platform import audit, revisions
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.revisions import (
     How,
     NothingToRollBack,
@@ -24,21 +24,18 @@ from ussd_engine.platform.revisions import (
     former,
 )
 from ussd_engine.platform.staff import Act, UnknownName
-from ussd_engine.sealing import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sqlalchemy import Connection
 
-KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ACT = Act("console:ann", "request-1", NOW)
 
 
 @pytest_asyncio.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url, KEYS)
     opened = Database(url)
     yield opened
     await opened.close()

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from tests.database_fixtures import KEYS
 from ussd_engine.platform import audit, changes, gate, operations
 from ussd_engine.platform import customers as people
 from ussd_engine.platform.audit import AuditEntry
@@ -25,7 +26,7 @@ from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.operations import Claim
 from ussd_engine.platform.reference import ensure_reference_data
 from ussd_engine.platform.tables import customers, metadata
-from ussd_engine.sealing import KeyRing, SealBroken
+from ussd_engine.sealing import SealBroken
 from ussd_engine.services.policies import Policy
 
 if TYPE_CHECKING:
@@ -33,14 +34,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 RULES = {"actions": ["account.open"]}
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest_asyncio.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url, KEYS)
     opened = Database(url)
     await opened.write(lambda c: ensure_reference_data(c, KEYS, RULES, NOW))
     yield opened
@@ -56,10 +55,10 @@ async def test_migrations_make_the_tables_that_the_code_uses(database: Database)
     assert await database.read(differences) == []
 
 
-async def test_many_processes_may_migrate_and_prepare_at_once(url: str) -> None:
+async def test_many_processes_may_migrate_and_prepare_at_once(empty_url: str) -> None:
     """Workers that start together migrate once, and make one role with one policy."""
-    await asyncio.gather(*(migrate(url, KEYS) for _ in range(5)))
-    database = Database(url)
+    await asyncio.gather(*(migrate(empty_url, KEYS) for _ in range(5)))
+    database = Database(empty_url)
     try:
         prepare = partial(ensure_reference_data, keys=KEYS, rules=RULES, now=NOW)
         await asyncio.gather(*(database.write(prepare) for _ in range(5)))

@@ -10,22 +10,19 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select
 
+from tests.database_fixtures import KEYS
 from ussd_engine.access import SCOPES_OF, Principal, Role, Scope
 from ussd_engine.platform import audit, staff
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.staff import Act, StaffRefused, UnknownName
 from ussd_engine.platform.tables import api_keys, audit_log
-from ussd_engine.sealing import KeyRing
 
-KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ACT = Act("console:sample", "request-1", NOW)
 
 
 @pytest_asyncio.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url, KEYS)
     opened = Database(url)
     yield opened
     await opened.close()

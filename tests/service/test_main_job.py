@@ -8,34 +8,38 @@ import re
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psycopg
 import pytest
+import pytest_asyncio
 
 from tests.database_fixtures import KINDS, urls_of
 from tests.service.process import KEY, Phone, Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OPENING = ("2", "1", "Jane", "Sample", "01011990")
 """Swahili, open an account, and the answers up to the question whether to go on."""
 SMS_WITHIN_S = 60.0
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         yield session
 
 
-@pytest.fixture(params=KINDS)
-async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
-    urls = urls_of(request.param, tmp_path, request)
+@asynccontextmanager
+async def serving(folder: Path, request: pytest.FixtureRequest) -> AsyncIterator[Service]:
+    """A service in a folder of its own, on the kind of database that the fixture is asked for."""
+    urls = urls_of(request.param, folder, request)
     databases = {"USSD__DATABASE__URL": urls.platform, "USSD__WORKFLOWS__URL": urls.workflows}
     running = Service(
-        tmp_path / "var",
+        folder / "var",
         {
             **(databases if request.param == "postgresql" else {}),
             "USSD__CBS__TIMEOUT_S": "1.5",
@@ -46,6 +50,22 @@ async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await running.start()
     yield running
     await running.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    """One for all tests of this module that have phone numbers of their own. Whoever stops it starts it again."""
+    async with serving(tmp_path_factory.mktemp("shared"), request) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=KINDS)
+async def own_service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
+    """For one test: the sandbox bank has one number only for each of its moods."""
+    async with serving(tmp_path, request) as running:
+        yield running
 
 
 def phone(service: Service, client: aiohttp.ClientSession, number: str, session: str = "s1") -> Phone:
@@ -60,6 +80,10 @@ async def api(
         return answer.status, await answer.json(content_type=None)
 
 
+def accounts_since(before: list[str], service: Service) -> list[str]:
+    return [number for number in service.platform_accounts() if number not in before]
+
+
 async def eventually(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(SMS_WITHIN_S):
         while not holds():
@@ -70,6 +94,7 @@ async def test_new_number_opens_an_account_in_swahili(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     """A new caller opens an account, hears its number, gets it by SMS, and is then known everywhere."""
+    before = service.platform_accounts()
     handset = phone(service, client, "+254711000001")
     assert "Welcome to Acme Bank" in await handset.dial()
     assert "Jane Sample?" in await handset.press(*OPENING)
@@ -77,7 +102,7 @@ async def test_new_number_opens_an_account_in_swahili(
     found = re.fullmatch(r"END Akaunti yako (\d+) imefunguliwa\. Tumekutumia SMS\.", screen)
     assert found
     number = found.group(1)
-    assert service.platform_accounts() == [number]
+    assert accounts_since(before, service) == [number]
     await eventually(lambda: service.sms(handset.number))
     assert [number in text for text in service.sms(handset.number)] == [True]
     status, known = await api(service, client, "subscription/check", phone_number="0711 000 001")
@@ -98,27 +123,35 @@ async def test_new_number_opens_an_account_in_swahili(
     ],
 )
 async def test_existing_customer_registers_by_the_date_of_birth(
-    service: Service, client: aiohttp.ClientSession, born: str, screen: str, status: int, code: str
+    own_service: Service, client: aiohttp.ClientSession, born: str, screen: str, status: int, code: str
 ) -> None:
     """The date of birth that the bank holds lets a customer in, by callback and by route; another does not."""
-    handset = phone(service, client, "+254700000001")
+    handset = phone(own_service, client, "+254700000001")
     assert "knows your number" in await handset.dial()
     assert screen in await handset.press("1", born)
     if status == 201:
         answer = await api(
-            service, client, "subscription/register", phone_number=handset.number, date_of_birth="1990-01-15"
+            own_service,
+            client,
+            "subscription/register",
+            phone_number=handset.number,
+            date_of_birth="1990-01-15",
         )
         assert (answer[0], answer[1]["code"]) == (409, "already_subscribed")
-        _, known = await api(service, client, "subscription/check", phone_number=handset.number)
+        _, known = await api(own_service, client, "subscription/check", phone_number=handset.number)
         assert known["status"] == "pending_approval"
     else:
         iso = f"{born[4:]}-{born[2:4]}-{born[:2]}"
         answer = await api(
-            service, client, "subscription/register", phone_number=handset.number, date_of_birth=iso
+            own_service, client, "subscription/register", phone_number=handset.number, date_of_birth=iso
         )
         assert (answer[0], answer[1]["code"]) == (403, code)
         answer = await api(
-            service, client, "subscription/register", phone_number=handset.number, date_of_birth="1990-01-15"
+            own_service,
+            client,
+            "subscription/register",
+            phone_number=handset.number,
+            date_of_birth="1990-01-15",
         )
         assert (answer[0], answer[1]["status"]) == (201, "staged")
 
@@ -141,6 +174,7 @@ async def test_every_callback_twice_at_once_opens_one_account(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     """A gateway that sends every callback twice at the same moment gets equal answers, and one account."""
+    before = service.platform_accounts()
     handset = phone(service, client, "+254711000002")
     transcript = ""
     for key in ("", *OPENING, "1"):
@@ -149,7 +183,7 @@ async def test_every_callback_twice_at_once_opens_one_account(
         assert first == second
     assert first.startswith("END Akaunti yako")
     await eventually(lambda: service.sms(handset.number))
-    assert len(service.platform_accounts()) == len(service.sms(handset.number)) == 1
+    assert len(accounts_since(before, service)) == len(service.sms(handset.number)) == 1
     assert await service.opened_at_the_bank(handset.number) == 1
 
 
@@ -160,7 +194,7 @@ async def test_200_callbacks_at_once_for_one_number_open_one_account(
 
     Every one of them gets a screen.
     """
-    number = "+254711000200"
+    before, number = service.platform_accounts(), "+254711000200"
     handsets = [phone(service, client, number, session=f"many-{n}") for n in range(200)]
     for handset in handsets:
         await handset.dial("*".join(OPENING))
@@ -169,15 +203,16 @@ async def test_200_callbacks_at_once_for_one_number_open_one_account(
     assert not [screen for screen in screens if "kuna hitilafu" in screen]  # nobody is told of a fault
     await eventually(lambda: service.sms(number))
     assert await service.opened_at_the_bank(number) == 1
-    assert len(service.platform_accounts()) == len(service.sms(number)) == 1
-    (done,) = service.rows("platform.sqlite", "SELECT count(*) FROM operations WHERE state = 'done'")
-    assert done == (1,)
+    assert len(accounts_since(before, service)) == len(service.sms(number)) == 1
+    states = service.rows("platform.sqlite", f"SELECT state FROM operations WHERE phone_number = '{number}'")
+    assert states.count(("done",)) == 1
 
 
 async def test_200_requests_at_once_for_one_number_open_one_account(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     """A program in a hurry, with and without Idempotency-Keys: one account, and an answer for each request."""
+    before = service.platform_accounts()
     body = {
         "phone_number": "+254711000201",
         "first_name": "Jane",
@@ -188,46 +223,46 @@ async def test_200_requests_at_once_for_one_number_open_one_account(
     assert {status for status, _ in answers} <= {201, 202, 409}
     assert len({found["account_number"] for status, found in answers if status == 201}) == 1
     assert await service.opened_at_the_bank("+254711000201") == 1
-    assert len(service.platform_accounts()) == 1
+    assert len(accounts_since(before, service)) == 1
 
 
 async def test_killed_between_the_banks_answer_and_the_record(
-    service: Service, client: aiohttp.ClientSession
+    own_service: Service, client: aiohttp.ClientSession
 ) -> None:
     """The bank has opened, the service dies before it records: after the start one record, one SMS."""
-    handset = phone(service, client, "+254700000005")
+    handset = phone(own_service, client, "+254700000005")
     await handset.dial()
     await handset.press("1", "Jane", "Sample", "01011990")
     last = asyncio.create_task(handset.press("1"))
-    while not await service.opened_at_the_bank(handset.number):
+    while not await own_service.opened_at_the_bank(handset.number):
         await asyncio.sleep(0.05)
-    assert service.platform_accounts() == []
-    await service.stop(signal.SIGKILL)
+    assert own_service.platform_accounts() == []
+    await own_service.stop(signal.SIGKILL)
     with pytest.raises(aiohttp.ClientError):
         await last
-    await service.start()
-    await eventually(lambda: service.sms(handset.number))
-    (number,) = service.platform_accounts()
-    assert [number in text for text in service.sms(handset.number)] == [True]
-    again = phone(service, client, handset.number, "s2")
+    await own_service.start()
+    await eventually(lambda: own_service.sms(handset.number))
+    (number,) = own_service.platform_accounts()
+    assert [number in text for text in own_service.sms(handset.number)] == [True]
+    again = phone(own_service, client, handset.number, "s2")
     assert "Hello Jane" in await again.dial()
-    assert await service.opened_at_the_bank(handset.number) == 1
+    assert await own_service.opened_at_the_bank(handset.number) == 1
 
 
 async def test_lost_answer_is_told_by_sms_and_opens_no_second_account(
-    service: Service, client: aiohttp.ClientSession
+    own_service: Service, client: aiohttp.ClientSession
 ) -> None:
     """When the bank's answer is lost the subscriber hears that an SMS will follow; a re-dial waits with them."""
-    handset = phone(service, client, "+254700000005")
+    handset = phone(own_service, client, "+254700000005")
     await handset.dial()
     assert "send you an SMS" in await handset.press("1", "Jane", "Sample", "01011990", "1")
-    again = phone(service, client, handset.number, "s2")
+    again = phone(own_service, client, handset.number, "s2")
     screen = await again.dial()
     assert "being worked on" in screen or "Hello Jane" in screen
-    await eventually(lambda: service.sms(handset.number))
-    (number,) = service.platform_accounts()
-    assert [number in text for text in service.sms(handset.number)] == [True]
-    assert await service.opened_at_the_bank(handset.number) == 1
+    await eventually(lambda: own_service.sms(handset.number))
+    (number,) = own_service.platform_accounts()
+    assert [number in text for text in own_service.sms(handset.number)] == [True]
+    assert await own_service.opened_at_the_bank(handset.number) == 1
 
 
 async def test_redis_killed_in_mid_session(service: Service, client: aiohttp.ClientSession) -> None:
@@ -264,28 +299,28 @@ async def test_sessions_survive_a_restart_of_both(service: Service, client: aioh
     assert "Date of birth" in await handset.press("Sample")
 
 
-async def test_nothing_personal_is_logged(service: Service, client: aiohttp.ClientSession) -> None:
+async def test_nothing_personal_is_logged(own_service: Service, client: aiohttp.ClientSession) -> None:
     """After an opening, a refused registration and a bad request no log line holds what the subscriber gave."""
-    handset = phone(service, client, "+254711000005")
+    handset = phone(own_service, client, "+254711000005")
     await handset.dial()
     await handset.press("1", "Janette", "Samplesson", "01021990", "1")
     await api(
-        service, client, "subscription/register", phone_number="+254700000001", date_of_birth="1991-03-04"
+        own_service, client, "subscription/register", phone_number="+254700000001", date_of_birth="1991-03-04"
     )
-    await api(service, client, "account/register", phone_number="+254711000005", first_name=7)
+    await api(own_service, client, "account/register", phone_number="+254711000005", first_name=7)
     async with client.post(
-        f"{service.url}/ussd/africastalking",
+        f"{own_service.url}/ussd/africastalking",
         data={"phoneNumber": "+254711000005", "serviceCode": "*384*100#", "text": "4321"},
     ) as bad:
         assert bad.status == 400
         assert "sessionId" in await bad.text()
-    await eventually(lambda: service.sms(handset.number))
-    await service.stop()
-    log = service.log()
+    await eventually(lambda: own_service.sms(handset.number))
+    await own_service.stop()
+    log = own_service.log()
     assert "account_open_answered" in log
     leaks = ("711000005", "Janette", "Samplesson", "01021990", "1990-02-01", "1991-03-04", KEY)
     assert [leak for leak in leaks if leak in log] == []
-    assert [number for number in service.platform_accounts() if number in log] == []
+    assert [number for number in own_service.platform_accounts() if number in log] == []
 
 
 async def test_slow_and_absent_bank_still_answers(service: Service, client: aiohttp.ClientSession) -> None:
@@ -299,20 +334,20 @@ async def test_slow_and_absent_bank_still_answers(service: Service, client: aioh
 
 
 async def test_a_locked_database_does_not_hold_the_subscriber(
-    service: Service, client: aiohttp.ClientSession
+    own_service: Service, client: aiohttp.ClientSession
 ) -> None:
     """Somebody holds the platform's database while a turn wants to promise an SMS: the screen comes before."""
-    handset = phone(service, client, "+254700000005")
+    handset = phone(own_service, client, "+254700000005")
     await handset.dial()
     await handset.press("1", "Jane", "Sample", "01011990")
     last = asyncio.create_task(handset.press("1"))
-    while not await service.opened_at_the_bank(handset.number):
+    while not await own_service.opened_at_the_bank(handset.number):
         await asyncio.sleep(0.05)
-    with locked(service):
+    with locked(own_service):
         screen = await last  # the lock is still held
         assert screen.startswith("END ")
-    await eventually(lambda: service.sms(handset.number))
-    assert len(service.platform_accounts()) == await service.opened_at_the_bank(handset.number) == 1
+    await eventually(lambda: own_service.sms(handset.number))
+    assert len(own_service.platform_accounts()) == await own_service.opened_at_the_bank(handset.number) == 1
 
 
 async def test_the_same_deep_dial_again_does_nothing_that_was_not_asked(

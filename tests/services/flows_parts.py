@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from adapters.sessions.memory import MemorySessionStore
-from tests.services.parts import KEYS, WallClock
+from tests.database_fixtures import KEYS
+from tests.services.parts import WallClock
 from ussd_engine.flow.pager import Profile
 from ussd_engine.platform import overrides, revisions
 from ussd_engine.platform.staff import Act

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from adapters.cbs.sandbox import SandboxBank
 from adapters.events.memory import MemoryEvents
 from adapters.sms.console import ConsoleSms
-from tests.database_fixtures import Urls, sqlite_in
+from tests.database_fixtures import KEYS, Urls, sqlite_in
 from ussd_engine.errors import SmsRejected, SmsUnavailable, StoreUnavailable, UssdError
 from ussd_engine.flow.sms_templates import parse_templates
 from ussd_engine.flow.source import read
@@ -25,7 +25,6 @@ from ussd_engine.platform.directory import Directory
 from ussd_engine.platform.gate import Limit
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.reference import ensure_reference_data
-from ussd_engine.sealing import KeyRing
 from ussd_engine.services import admission, pin_reset, profile
 from ussd_engine.services.accounts import Accounts, OpenAccountRequest
 from ussd_engine.services.action_specs import SPECS
@@ -67,7 +66,6 @@ if TYPE_CHECKING:
     from ussd_engine.services.workflows import Body
 
 SMS_FILE = Path(__file__).parents[2] / "flows" / "sms.yaml"
-KEYS = KeyRing.of(b"i" * 32, {"k1": b"s" * 32})
 BANK_TIMEOUT_S = 0.4
 RECONCILE = Backoff(first_delay_s=0.05, factor=1.5, max_delay_s=0.2, give_up_after_s=20)
 RETRY = Backoff(first_delay_s=0.02, factor=2, max_delay_s=0.1, give_up_after_s=3)

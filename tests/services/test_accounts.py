@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.services.parts import KEYS, Script, WallClock, eventually
+from tests.database_fixtures import KEYS
+from tests.services.parts import Script, WallClock, eventually
 from ussd_engine.errors import AccountRejected, BankUnavailable, CustomerExists
 from ussd_engine.platform import operations
 from ussd_engine.platform.operations import Claim

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.database_fixtures import KINDS, urls_of
-from tests.services.parts import KEYS, Parts, Script, eventually, running
+from tests.database_fixtures import KEYS, KINDS, urls_of
+from tests.services.parts import Parts, Script, eventually, running
 from ussd_engine.platform import changes
 from ussd_engine.platform.audit import verify
 from ussd_engine.platform.operations import operation_id

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from tests.services.parts import KEYS, WallClock
+from tests.database_fixtures import KEYS
+from tests.services.parts import WallClock
 from ussd_engine.errors import IdempotencyKeyReused
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.services.idempotency import IdempotencyKeys
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def used(url: str) -> AsyncIterator[IdempotencyKeys]:
-    await migrate(url, KEYS)
     database = Database(url)
     yield IdempotencyKeys(database, KEYS, WallClock())
     await database.close()

@@ -12,14 +12,14 @@ import pytest
 from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from tests.adapters.sessions.support import HandClock
+from tests.database_fixtures import KEYS
 from tests.flow.vocabulary import ACTIONS
 from tests.services.flows_parts import CountedReads, compiled, live_over, phone_at, publish, put
-from tests.services.parts import KEYS, WallClock, eventually
+from tests.services.parts import WallClock, eventually
 from ussd_engine.errors import FlowError, SessionCorrupt
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform import revisions
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.platform.staff import Act
 from ussd_engine.services.census import Census, census
 from ussd_engine.services.live import Live, announce
@@ -99,7 +99,6 @@ class Fleet:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url, KEYS)
     opened = Database(url)
     yield opened
     await opened.close()

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import create_engine, text
 
-from tests.database_fixtures import KINDS, Urls, urls_of
-from tests.services.parts import KEYS, Parts, Script, eventually, running
+from tests.database_fixtures import KEYS, KINDS, Urls, urls_of
+from tests.services.parts import Parts, Script, eventually, running
 from ussd_engine.errors import BankUnavailable, UssdError
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.ports import Duplicate, NotFound, Opened, PendingApproval, Unknown

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from tests.database_fixtures import KEYS
 from tests.outbox_rows import Message, put
-from tests.services.parts import HELD_FOR_S, KEYS, PERSIST, RETRY, Script, eventually
+from tests.services.parts import HELD_FOR_S, PERSIST, RETRY, Script, eventually
 from ussd_engine.platform import outbox
 from ussd_engine.platform.operations import operation_id as operation_id_of
 from ussd_engine.ports import Opened, PendingApproval, Unknown

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.database_fixtures import KINDS, urls_of
-from tests.services.parts import KEYS, LIMIT, OPENED_BORN, Parts, running
+from tests.database_fixtures import KEYS, KINDS, urls_of
+from tests.services.parts import LIMIT, OPENED_BORN, Parts, running
 from ussd_engine.errors import Busy, NotAllowed
 from ussd_engine.platform import audit, gate, pins
 from ussd_engine.platform.gate import Verdict

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
-from tests.services.parts import KEYS, running
+from tests.database_fixtures import KEYS
+from tests.services.parts import running
 from ussd_engine.platform import pins
 
 if TYPE_CHECKING:

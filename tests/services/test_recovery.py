@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.database_fixtures import KEYS
 from tests.outbox_rows import PHONE as MESSAGE_PHONE
 from tests.outbox_rows import TEXT as MESSAGE_TEXT
 from tests.outbox_rows import Message, put
-from tests.services.parts import KEYS, Script, WallClock, eventually, running
+from tests.services.parts import Script, WallClock, eventually, running
 from ussd_engine.platform import operations
 from ussd_engine.platform.operations import Claim, operation_id
 from ussd_engine.ports import NotFound, Opened, Unknown

@@ -13,10 +13,9 @@ from adapters.sessions.memory import MemorySessionStore
 from adapters.sessions.redis import RedisSessionStore
 from tests.flow.vocabulary import ACTIONS
 from tests.services.flows_parts import CountedReads, live_over, phone_at, publish, put
-from tests.services.parts import KEYS, WallClock, eventually
+from tests.services.parts import WallClock, eventually
 from ussd_engine.flow.loader import Library, load
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.services.maintenance import maintained
 from ussd_engine.services.translations import Translations, UnknownFlow
@@ -71,7 +70,6 @@ async def over(library: Library, database: Database, store: SessionStore | None 
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url, KEYS)
     opened = Database(url)
     yield opened
     await opened.close()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.services.parts import KEYS, PERSIST
+from tests.database_fixtures import KEYS
+from tests.services.parts import PERSIST
 from ussd_engine.errors import DatabaseUnavailable
 from ussd_engine.platform import workers as table
 from ussd_engine.platform.database import Database
-from ussd_engine.platform.migrate import migrate
 from ussd_engine.services.workers import BEAT_S, DEAD_AFTER_S, Workers
 from ussd_engine.services.workflows import Workflows
 
@@ -71,7 +71,6 @@ class Machine:
 
 @pytest.fixture
 async def database(urls: Urls) -> AsyncIterator[Database]:
-    await migrate(urls.platform, KEYS)
     opened = Database(urls.platform)
     yield opened
     await opened.close()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.services.parts import KEYS, PERSIST
+from tests.database_fixtures import KEYS
+from tests.services.parts import PERSIST
 from ussd_engine.errors import BankUnavailable, DatabaseUnavailable
 from ussd_engine.sealing import KeyRing, SealBroken
 from ussd_engine.services.backoff import Backoff

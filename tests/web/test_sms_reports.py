@@ -12,7 +12,8 @@ from aiohttp import ClientSession, web
 from structlog.testing import capture_logs
 
 from adapters.sms.africastalking import parse_report
-from tests.outbox_rows import KEYS, PHONE, Message, put
+from tests.database_fixtures import KEYS
+from tests.outbox_rows import PHONE, Message, put
 from tests.services.parts import RETRY, MoodyEvents
 from tests.web.parts import FixedClock
 from ussd_engine.errors import DatabaseUnavailable

@@ -16,8 +16,8 @@ import schemathesis
 import structlog
 from aiohttp import ClientSession, web
 
-from tests.database_fixtures import KINDS, urls_of
-from tests.services.parts import KEYS, Parts, Script, WallClock, eventually, running
+from tests.database_fixtures import KEYS, KINDS, urls_of
+from tests.services.parts import Parts, Script, WallClock, eventually, running
 from tests.services.test_translations import over
 from tests.web.conftest import Reply, problem
 from ussd_engine.access import Role, Scope
