@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-import subprocess
-import sys
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from tests.services.parts import Parts, Script, eventually, running
+from ussd_engine.cli import app
 from ussd_engine.platform.operations import operation_id
 from ussd_engine.ports import Opened, Unknown
 from ussd_engine.sealing import load_or_create
@@ -28,21 +30,12 @@ AT_ONCE_S = timedelta(seconds=0)
 AT_ONCE = Backoff(first_delay_s=0.01, factor=1, max_delay_s=0.01, give_up_after_s=0.02)
 
 
-def ussd(folder: Path, urls: Urls, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.upper().startswith("USSD__")}
-    env |= {
-        "USSD__DATA_DIR": str(folder),
-        "USSD__DATABASE__URL": urls.platform,
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "ussd_engine", "operations", *words],
-        capture_output=True,
-        text=True,
-        env=env,
-        timeout=60,
-        check=False,
-        cwd=folder,
-    )
+async def ussd(folder: Path, urls: Urls, *words: str) -> Result:
+    """A thread of its own, as the command has a loop of its own."""
+    own = {name: None for name in os.environ if name.upper().startswith("USSD__")}
+    settings = {"USSD__DATA_DIR": str(folder), "USSD__DATABASE__URL": urls.platform}
+    run = partial(CliRunner().invoke, app, ["operations", *words], env={**own, **settings}, prog_name="ussd")
+    return await asyncio.to_thread(run)
 
 
 async def in_doubt(parts: Parts, name: str) -> str:
@@ -66,13 +59,14 @@ async def test_staff_find_what_is_in_doubt_and_have_it_tried_again(
     monkeypatch.setattr("tests.services.parts.KEYS", keys)
     async with running(tmp_path, urls=empty_urls, reconcile=AT_ONCE) as parts:
         id_ = await in_doubt(parts, "doubt-1")
-        listed, shown = ussd(tmp_path, empty_urls, "list"), ussd(tmp_path, empty_urls, "show", id_)
+        listed = await ussd(tmp_path, empty_urls, "list")
+        shown = await ussd(tmp_path, empty_urls, "show", id_)
         assert id_ in listed.stdout
         assert re.search(r"SMS +\S+ +account_delayed +sent", shown.stdout)
         assert PHONE not in listed.stdout + shown.stdout
         parts.bank.scripts[PHONE] = Script(open=[Unknown("timeout")], find=[Opened("REF-500", "ACC-500")])
-        noted = ussd(tmp_path, empty_urls, "retry", id_)
-        assert noted.returncode == 0, noted.stderr
+        noted = await ussd(tmp_path, empty_urls, "retry", id_)
+        assert noted.exit_code == 0, noted.stderr
         assert await parts.state(PHONE) == "open"
         monkeypatch.setattr("ussd_engine.services.recovery.ABANDONED_AFTER", AT_ONCE_S)
         await parts.recovery.take_up_abandoned()
@@ -82,16 +76,16 @@ async def test_staff_find_what_is_in_doubt_and_have_it_tried_again(
 
         await eventually(done)
         assert "ACC-500" in (await parts.texts(PHONE))[1]
-        refused = ussd(tmp_path, empty_urls, "retry", id_)
-        assert refused.returncode != 0
+        refused = await ussd(tmp_path, empty_urls, "retry", id_)
+        assert refused.exit_code != 0
         assert "nothing to try again" in refused.stderr
         assert "is done" in refused.stderr
-        assert ussd(tmp_path, empty_urls, "list").stdout == "No operation is in_doubt.\n"
+        assert (await ussd(tmp_path, empty_urls, "list")).stdout == "No operation is in_doubt.\n"
 
 
-def test_an_operation_that_is_not_there(empty_urls: Urls, tmp_path: Path) -> None:
+async def test_an_operation_that_is_not_there(empty_urls: Urls, tmp_path: Path) -> None:
     """Said so, with an exit code that a script sees."""
-    assert ussd(tmp_path, empty_urls, "show", "no-such-id").returncode == 1
-    missing = ussd(tmp_path, empty_urls, "retry", "no-such-id")
-    assert missing.returncode == 2
+    assert (await ussd(tmp_path, empty_urls, "show", "no-such-id")).exit_code == 1
+    missing = await ussd(tmp_path, empty_urls, "retry", "no-such-id")
+    assert missing.exit_code == 2
     assert "there is no operation with this id" in missing.stderr
