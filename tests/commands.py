@@ -7,10 +7,9 @@ import io
 import os
 import subprocess
 import sys
-import tempfile
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
@@ -45,13 +44,11 @@ def run_here(
     with (
         _process_as_it_was(variables),
         chdir(folder),
-        tempfile.TemporaryFile("w+", encoding="utf-8") as keyboard,
+        _pipe(typed) as keyboard,
         pytest.MonkeyPatch.context() as patched,
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        keyboard.write(typed)
-        keyboard.seek(0)
         patched.setattr(sys, "argv", arguments)
         patched.setattr(sys, "stdin", keyboard)
         try:
@@ -59,6 +56,14 @@ def run_here(
         except SystemExit as end:
             status = int(end.code or 0)
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def _pipe(typed: str) -> TextIO:
+    """What comes out of it; a script is short enough to wait in it."""
+    out, into = os.pipe()
+    os.write(into, typed.encode())
+    os.close(into)
+    return os.fdopen(out, encoding="utf-8")
 
 
 @contextmanager
