@@ -1,10 +1,9 @@
-"""The `ussd` command, run as a person runs it."""
+"""The `ussd` command: what is typed, what it says, and the service that it starts."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
@@ -18,7 +17,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.commands import ROOT, environment, ussd
+
 FLOWS = ROOT / "flows"
 WITHIN_S = 60
 BROKEN = """\
@@ -55,7 +55,8 @@ class Service:
             connection.close()
 
 
-def ussd(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def in_a_process(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """For what starts as a service does, and for the command as it is installed."""
     return subprocess.run(
         [sys.executable, "-m", "ussd_engine", *arguments],
         capture_output=True,
@@ -65,12 +66,6 @@ def ussd(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         timeout=WITHIN_S,
         check=False,
     )
-
-
-def environment(settings: dict[str, str]) -> dict[str, str]:
-    """Without the settings of whoever runs the tests; `server__port="0"` is USSD__SERVER__PORT=0."""
-    own = {name: value for name, value in os.environ.items() if not name.upper().startswith("USSD__")}
-    return own | {"COLUMNS": "80"} | {f"USSD__{name.upper()}": value for name, value in settings.items()}
 
 
 @contextmanager
@@ -231,7 +226,7 @@ def test_a_schema_that_cannot_be_written_exits_with_2(tmp_path: Path) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     """Support asks for it first."""
-    assert re.fullmatch(r"ussd-engine \d+\.\d+\.\d+\n", ussd("--version").stdout)
+    assert re.fullmatch(r"ussd-engine \d+\.\d+\.\d+\n", in_a_process("--version").stdout)
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["check"], ["schema"], ["serve", "--help"]])
@@ -289,7 +284,9 @@ def test_a_service_does_not_start_on_broken_flows(tmp_path: Path) -> None:
     """The findings are those of `ussd check`, and the exit status is 2, as nothing ran."""
     (tmp_path / "greeting.yaml").write_text(BROKEN)
 
-    run = ussd("serve", "--config", "config.yaml", flows__dir=str(tmp_path), data_dir=str(tmp_path / "var"))
+    run = in_a_process(
+        "serve", "--config", "config.yaml", flows__dir=str(tmp_path), data_dir=str(tmp_path / "var")
+    )
 
     assert run.returncode == 2
     assert "greeting.yaml:9:35: error F201 " in run.stderr
@@ -300,7 +297,7 @@ def test_a_port_in_use_is_said_with_what_to_do(tmp_path: Path) -> None:
     """Exit 2, the address named, and the way to take another one."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        run = ussd("serve", "--config", "config.yaml", "--port", port, data_dir=str(tmp_path))
+        run = in_a_process("serve", "--config", "config.yaml", "--port", port, data_dir=str(tmp_path))
 
     assert run.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in run.stderr

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from tests.test_cli import BROKEN, ussd
+from tests.commands import ussd
+from tests.test_cli import BROKEN
 
 
 def test_the_flows_of_the_folder_are_drawn() -> None:

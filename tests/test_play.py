@@ -1,4 +1,7 @@
-"""`ussd play`, fed through a pipe as a script feeds it."""
+"""`ussd play`, fed through a pipe as a script feeds it.
+
+A script that ends with /quit does not wait for a last SMS.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ import pytest
 
 from adapters.gateways.africastalking import AfricasTalking
 from adapters.gateways.form import MEDIA_TYPE
-from tests.test_cli import ROOT, WITHIN_S, environment
+from tests.commands import ROOT, environment, run_here
+from tests.test_cli import WITHIN_S
+from ussd_engine.cli import main
 from ussd_engine.play.display import cost_of
 from ussd_engine.play.handset import Handset, split_dialled
 from ussd_engine.settings_model import NetworkProfile
 
+PLAY = ["play", "--config", "config.yaml"]
 CODES = ["*384*100#", "*384#"]
 
 
@@ -24,9 +30,16 @@ def play(
     data_dir: Path, script: str, *arguments: str, variables: Mapping[str, str] | None = None
 ) -> list[str]:
     """The output, cut at the lines that were typed; each part starts with its line."""
-    command = [sys.executable, "-m", "ussd_engine", "play", "--config", "config.yaml", *arguments]
+    variables = environment({"data_dir": str(data_dir)}) | dict(variables or {})
+    return parts_of(run_here(main, ["ussd", *PLAY, *arguments], ROOT, variables, script))
+
+
+def play_in_a_process(
+    data_dir: Path, script: str, *arguments: str, variables: Mapping[str, str] | None = None
+) -> list[str]:
+    """As a script feeds it, to the end of the process."""
     run = subprocess.run(
-        command,
+        [sys.executable, "-m", "ussd_engine", *PLAY, *arguments],
         input=script,
         capture_output=True,
         text=True,
@@ -35,6 +48,10 @@ def play(
         timeout=WITHIN_S,
         check=False,
     )
+    return parts_of(run)
+
+
+def parts_of(run: subprocess.CompletedProcess[str]) -> list[str]:
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr + run.stdout
     assert "\x1b" not in run.stdout
@@ -53,7 +70,7 @@ def words(part: str) -> str:
 
 def test_an_account_is_opened_on_the_phone_and_the_sms_arrives(tmp_path: Path) -> None:
     """Every page stands in a box with its septets and its budget, and the SMS in a box of its own."""
-    dial, *parts = play(tmp_path, "1\nJane\nSample\n01011990\n1\n")
+    dial, *parts = play_in_a_process(tmp_path, "1\nJane\nSample\n01011990\n1\n")
     end = "\n".join(parts[4:])
 
     assert page(dial) == "Welcome to Acme Bank\n1. Open an account\n2. Kiswahili\n0. Exit"
@@ -71,7 +88,7 @@ def test_accounts_are_behind_a_pin(tmp_path: Path) -> None:
     choosing = ["3", "8362", "01011990", "8362", "9158", "9158", "9158", dial]
     asking = ["3", "8362", "9158", "1"]
 
-    parts = play(tmp_path, "\n".join([*opening, *choosing, *asking]))
+    parts = play(tmp_path, "\n".join([*opening, *choosing, *asking, "/quit"]))
     pages = [page(part) for part in parts[len(opening) + 1 :]]
 
     assert pages[1].startswith("You have no PIN yet.")
@@ -97,7 +114,17 @@ def test_a_call_can_drop_repeat_and_begin_anew_with_answers_behind_the_code(tmp_
 
 def test_whatever_is_typed_is_answered_in_plain_words(tmp_path: Path) -> None:
     """A wrong number, an unknown code or command and an input without a session end nothing."""
-    script = ["/phone 0711", "1", "/phone", "/sing", "/phone +254711000009", "/dial *999#", "/help", "*"]
+    script = [
+        "/phone 0711",
+        "1",
+        "/phone",
+        "/sing",
+        "/phone +254711000009",
+        "/dial *999#",
+        "/help",
+        "*",
+        "/quit",
+    ]
 
     parts = play(tmp_path, "\n".join(script))
 

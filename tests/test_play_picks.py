@@ -67,6 +67,7 @@ def test_a_picked_outcome_comes_back_until_the_bank_decides_again(tmp_path: Path
         "/outcome",
         "/outcome subscription.check",
         "/drop",
+        "/quit",
     ]
 
     _, action, outcome, picked, _, dropped, listed, cleared, new, _ = play(tmp_path, "\n".join(script))
@@ -103,6 +104,7 @@ def test_another_network_or_language_is_dialled_at_once(tmp_path: Path) -> None:
         "/language sw",
         "2",
         "/language en",
+        "/quit",
     ]
 
     _, known, unknown, networks, wrong, switched, pressed, back, _ = play(tmp_path, "\n".join(script))

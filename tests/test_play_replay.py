@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.test_cli import ROOT, WITHIN_S, environment
-from tests.test_play import play, words
+from tests.commands import ROOT, environment, run_here
+from tests.test_play import play, play_in_a_process, words
+from ussd_engine.cli import main
 from ussd_engine.flow.loader import load
 from ussd_engine.flow.vocabulary import ActionSpec, Kind, ListOf
 from ussd_engine.runtime.compiler import compile_library
@@ -33,16 +33,8 @@ TOO_LATE = str(round(TTL_S) + 1)
 
 
 def replayed(file: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    run = subprocess.run(
-        [sys.executable, "-m", "ussd_engine", "play", "--config", "config.yaml", "--replay", str(file)],
-        capture_output=True,
-        text=True,
-        env=environment({"data_dir": str(file.parent / "none")}) | variables,
-        cwd=ROOT,
-        timeout=WITHIN_S,
-        check=False,
-    )
-    assert "Traceback" not in run.stderr + run.stdout
+    arguments = ["ussd", "play", "--config", "config.yaml", "--replay", str(file)]
+    run = run_here(main, arguments, ROOT, environment({"data_dir": str(file.parent / "none")}) | variables)
     assert not (file.parent / "none").exists()
     return run
 
@@ -67,6 +59,7 @@ PLAYED = {
 def test_sessions_that_were_played_run_again_from_their_files(tmp_path: Path) -> None:
     """Without the engine's data and bank, on another day: what the actions gave stands in the file."""
     lines = [line for name, script in PLAYED.items() for line in [*script, f"/save {tmp_path / name}.yaml"]]
+    lines.append("/quit")
 
     said = play(tmp_path / "data", "\n".join(lines))
 
@@ -93,6 +86,7 @@ def test_a_file_is_about_one_caller_and_never_written_over(tmp_path: Path) -> No
         f"/save {second} Another",
         f"/save {first}",
         "/save",
+        "/quit",
     ]
 
     *_, again, alone, _ = play(tmp_path / "data", "\n".join(script))
@@ -108,12 +102,12 @@ def test_a_phone_does_not_load_what_flows_are_tested_with(tmp_path: Path) -> Non
     """Hypothesis is there for those who develop flows; a phone plays, writes down and shows again without it."""
     (tmp_path / "hypothesis.py").write_text("raise ModuleNotFoundError('gone', name='hypothesis')")
     file = tmp_path / "played.yaml"
-    play(tmp_path / "data", f"1\n/save {file}", variables={"PYTHONPATH": str(tmp_path)})
+    hidden = {"PYTHONPATH": str(tmp_path)}
+    play_in_a_process(tmp_path / "data", f"1\n/save {file}\n/quit", variables=hidden)
 
-    run = replayed(file, PYTHONPATH=str(tmp_path))
+    again = play_in_a_process(tmp_path / "none", "", "--replay", str(file), variables=hidden)
 
-    assert run.returncode == 0, run.stderr
-    assert "2 steps, none different" in run.stdout
+    assert "2 steps, none different" in again[-1]
 
 
 # --- showing
@@ -306,7 +300,7 @@ def test_a_session_that_is_gone_on_with_is_written_down_from_its_beginning(
         "/phone +254700000001",
         "/phone +254711000000",
     ]
-    script += ["1", f"/save {file}", "1", f"/save {tmp_path / 'more.yaml'}"]
+    script += ["1", f"/save {file}", "1", f"/save {tmp_path / 'more.yaml'}", "/quit"]
     said = play(tmp_path / "data", "\n".join(script), variables={"USSD__FLOWS__DIR": str(flows)})
     assert any("A session that goes on keeps its own." in words(part) for part in said)
     program = compile_library(load(flows, SPECS), SPECS, "KE")

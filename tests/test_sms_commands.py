@@ -1,11 +1,12 @@
-"""`ussd sms`, run as staff run it."""
+"""`ussd sms`, as staff run it."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from tests.commands import ussd
 from tests.outbox_rows import PHONE, Message, put
-from tests.test_cli import ussd
 from ussd_engine.platform.database import Database
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.sealing import load_or_create
@@ -32,7 +33,9 @@ async def test_failed_messages_are_seen(tmp_path: Path, empty_url: str) -> None:
         Message("m-1", state="failed", failure="InvalidPhoneNumber"),
         Message("m-2", sender_ref="r", delivery="delivered"),
     )
-    run = ussd("sms", "list", "--failed", data_dir=str(tmp_path), database__url=empty_url)
+    run = await asyncio.to_thread(
+        ussd, "sms", "list", "--failed", data_dir=str(tmp_path), database__url=empty_url
+    )
     assert (run.returncode, run.stderr) == (0, "")
     head, line = run.stdout.splitlines()
     assert head.split()[:3] == ["created", "id", "phone"]
@@ -40,16 +43,18 @@ async def test_failed_messages_are_seen(tmp_path: Path, empty_url: str) -> None:
         *("2030-01-02T03:04:05Z", "m-1", "+254*******01", "account_opened", "en"),
         *("1", "1", "failed", "-", "InvalidPhoneNumber"),
     ]
-    assert (
-        ussd("sms", "list", "--state", "failed", data_dir=str(tmp_path), database__url=empty_url).stdout
-        == run.stdout
+    same = await asyncio.to_thread(
+        ussd, "sms", "list", "--state", "failed", data_dir=str(tmp_path), database__url=empty_url
     )
+    assert same.stdout == run.stdout
 
 
 async def test_all_messages_are_seen_the_newest_first(tmp_path: Path, empty_url: str) -> None:
     """Without a filter everything is listed, up to the limit; never a text or a whole number."""
     await with_messages(tmp_path, empty_url, *(Message(f"m-{n}", age_s=n) for n in range(3)))
-    run = ussd("sms", "list", "--limit", "2", data_dir=str(tmp_path), database__url=empty_url)
+    run = await asyncio.to_thread(
+        ussd, "sms", "list", "--limit", "2", data_dir=str(tmp_path), database__url=empty_url
+    )
     assert [line.split()[1] for line in run.stdout.splitlines()[1:]] == ["m-0", "m-1"]
     assert "Jane" not in run.stdout
     assert PHONE not in run.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -25,24 +26,30 @@ NAMES = [
 ODD = st.text(st.sampled_from("ab 1.\"'<>&#;:[]{}()|`*_%\\-\n\té你م\u0301\u200d€"), min_size=1, max_size=60)
 
 
+@cache
 def flow(name: str = "graph", size: int = 7) -> st.SearchStrategy[Flow]:
-    return st.lists(st.sampled_from(NAMES), min_size=1, max_size=size, unique=True).flatmap(
-        lambda names: st.tuples(*(state(names) for _ in names)).map(
-            lambda states: Flow.model_validate(
-                {
-                    "flow": name,
-                    "dial": ["*1#"],
-                    "languages": ["en"],
-                    "start": names[0],
-                    "states": dict(zip(names, states, strict=True)),
-                }
-            )
-        )
+    """Its parts are made once and share the names: to make them anew for each flow takes most of the time."""
+    names = st.shared(
+        st.lists(st.sampled_from(NAMES), min_size=1, max_size=size, unique=True), key=("names", name, size)
+    )
+    target = st.builds(lambda known, number: known[number % len(known)], names, st.integers(0, size - 1))
+    return _flow(name, names, _state(target))
+
+
+@st.composite
+def _flow(
+    draw: st.DrawFn,
+    name: str,
+    names: st.SearchStrategy[list[str]],
+    state: st.SearchStrategy[dict[str, Any]],
+) -> Flow:
+    states = {each: draw(state) for each in draw(names)}
+    return Flow.model_validate(
+        {"flow": name, "dial": ["*1#"], "languages": ["en"], "start": next(iter(states)), "states": states}
     )
 
 
-def state(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    target = st.sampled_from(names)
+def _state(target: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
     case = st.builds(lambda when, goto: {"when": when, "goto": goto}, ODD, target)
     cases = st.builds(lambda head, last: [*head, {"else": last}], st.lists(case, max_size=2), target)
     goto = target | cases

@@ -14,24 +14,29 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.adapters.events.support import publish, sample
+from tests.commands import ROOT, run_here
 from tests.feed.conftest import KEY, Worker
+from ussd_engine.cli import main
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
 
-ROOT = Path(__file__).parents[2]
 LINE = "{} 2030-01-02T03:04:05Z account_opened +254*******01 channel=ussd operation_id=o-1"
+
+
+def own() -> dict[str, str]:
+    """Without the settings and the key of whoever runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("USSD")}
 
 
 @asynccontextmanager
 async def command(*arguments: str, **variables: str) -> AsyncIterator[Process]:
-    own = {name: value for name, value in os.environ.items() if not name.upper().startswith("USSD")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ussd_engine", "events", *arguments),
         stdout=PIPE,
         stderr=PIPE,
-        env=own | variables,
+        env=own() | variables,
         cwd=ROOT,
     )
     try:
@@ -101,8 +106,8 @@ async def test_what_another_try_would_not_mend_ends_it(
     worker: Worker, arguments: tuple[str, ...], key: str, hint: str
 ) -> None:
     """A refusal for good exits with 2 and says what to do; the key is not repeated."""
-    async with command("--url", worker.url, *arguments, USSD_API_KEY=key) as process:
-        _, words = await process.communicate()
-        assert process.returncode == 2
-        assert hint in words.decode()
-        assert "another" not in words.decode()
+    words = ["ussd", "events", "--url", worker.url, *arguments]
+    run = await asyncio.to_thread(run_here, main, words, ROOT, own() | {"USSD_API_KEY": key})
+    assert run.returncode == 2
+    assert hint in run.stderr
+    assert "another" not in run.stderr

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.test_cli import ussd
+from tests.commands import ussd
+from tests.testing.flows import NEVER
 from ussd_engine.flow.loader import load
 from ussd_engine.services.action_specs import SPECS
 from ussd_engine.testing.flow_tests import FlowTests, transcripts_in
@@ -193,3 +195,59 @@ states:
     )
     every_way(tests)
     assert tests.missing() == []
+
+
+def test_what_was_never_visited_is_named(tmp_path: Path) -> None:
+    """A way that no input leads over is a finding, and the counts are there for a drawing."""
+    (tmp_path / "sample.yaml").write_text(NEVER)
+    counts = tmp_path / "counts.json"
+    run = ussd("test", str(tmp_path), "--walks", "5", "--visits", str(counts))
+    assert run.returncode == 1
+    assert "visited 2 of 3 states and 1 of 2 edges" in run.stdout
+    assert "never visited: sample.hello option.1" in run.stdout
+    assert json.loads(counts.read_text())["states"]["sample.bye"] > 0
+
+
+def test_a_day_to_come_and_an_answer_that_only_its_author_knows_are_typed(tmp_path: Path) -> None:
+    """A date without an age need not have been; a word that nobody can guess stands in a transcript."""
+    (tmp_path / "sample.yaml").write_text(
+        """
+flow: sample
+dial: ["*100#"]
+languages: [en]
+start: ask_day
+data:
+  day: {type: date}
+  word: {type: text}
+states:
+  ask_day:
+    ask: Which day
+    save: day
+    accept: {date: DDMMYYYY}
+    goto:
+      - {when: day > today, goto: ask_word}
+      - {else: bye}
+  ask_word:
+    ask: Which word
+    save: word
+    accept: {when: answer == 'abracadabra'}
+    goto: bye
+  bye: {end: Bye}
+"""
+    )
+    run = ussd("test", str(tmp_path), "--walks", "0")
+    assert run.stdout.splitlines()[-1] == "never visited: sample.ask_word answer"
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "word.yaml").write_text(
+        """
+transcript: The word
+dial: "*100#"
+network: default
+steps:
+  - {dial: "", screen: Which day}
+  - {type: "16012026", screen: "Which word\\n0.Back 00.Home"}
+  - {type: abracadabra, screen: Bye, ends: true}
+"""
+    )
+    run = ussd("test", str(tmp_path), "--walks", "0")
+    assert run.returncode == 0, run.stdout
