@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ["tests.redis_fixtures", "tests.database_fixtures"]
+
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 << 30
+"""Bytes. A run writes some hundreds of megabytes."""
+
+
+def pytest_configure() -> None:
+    """Files of tests are kept in memory where there is room: thousands of small databases are slow on a disk.
+
+    A process that is killed leaves them as they are on a disk. Whoever sets TMPDIR has it their way.
+    """
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # what was found before it was set
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 from dbos._migration import ensure_dbos_schema, run_dbos_migrations
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from ussd_engine.platform.migrate import migrate
 from ussd_engine.sealing import KeyRing
@@ -86,6 +86,10 @@ class Postgres:
         asyncio.run(migrate(urls_on(self.uri, "migrated", "").platform, KEYS))
         return "migrated"
 
+    def drop(self, urls: Urls) -> None:
+        names = (str(make_url(url).database) for url in (urls.platform, urls.workflows))
+        self.administer(*(f"DROP DATABASE {name} WITH (FORCE)" for name in names))
+
     def administer(self, *commands: str) -> None:
         with psycopg.connect(self.uri, autocommit=True) as connection:
             for command in commands:
@@ -127,12 +131,8 @@ def _outlive_no_power_cut(uri: str) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Started by the first test that asks for it; it takes about a second.
-
-    It does not sync: a killed process loses nothing by that, and hundreds of databases are slow to sync.
-    """
+    """Started by the first test that asks for it; it takes about a second."""
     with tempfile.TemporaryDirectory(prefix="ussd-pg-") as folder, postgres_in(Path(folder)) as server:
-        server.administer("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield server
 
 
@@ -155,15 +155,21 @@ def urls_of(kind: str, folder: Path, request: pytest.FixtureRequest, *, migrated
 
 
 @pytest.fixture(params=KINDS)
-def empty_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Urls:
+def empty_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Urls]:
     """Both kinds, one after the other, for each test; nothing is migrated yet."""
-    return urls_of(request.param, tmp_path, request)
+    yield from _while_needed(urls_of(request.param, tmp_path, request), request)
 
 
 @pytest.fixture(params=KINDS)
-def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Urls:
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Urls]:
     """Both kinds, one after the other, for each test, migrated under KEYS."""
-    return urls_of(request.param, tmp_path, request, migrated=True)
+    yield from _while_needed(urls_of(request.param, tmp_path, request, migrated=True), request)
+
+
+def _while_needed(urls: Urls, request: pytest.FixtureRequest) -> Iterator[Urls]:
+    yield urls
+    if urls.platform.startswith("postgresql"):
+        request.getfixturevalue("postgres").drop(urls)
 
 
 @pytest.fixture
