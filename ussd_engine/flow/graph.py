@@ -7,7 +7,7 @@ edges: `option.2`, `answer`, `tries`, `item`, `empty`, `on.opened`, `case.1`; a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ussd_engine.flow.model import (
@@ -111,7 +111,7 @@ def outcomes_of(flow: Flow) -> set[str]:
     return {state.outcome for state in flow.states.values() if isinstance(state, EndState) and state.outcome}
 
 
-def outgoing(all_edges: list[Edge]) -> dict[str, list[Edge]]:
+def outgoing(all_edges: Iterable[Edge]) -> dict[str, list[Edge]]:
     result: dict[str, list[Edge]] = {}
     for edge in all_edges:
         result.setdefault(edge.source, []).append(edge)
@@ -123,13 +123,13 @@ def silent(state: State, edge: Edge) -> bool:
     return not isinstance(state, SCREENS) or (isinstance(state, ListState) and edge.label == "empty")
 
 
-def can_go_back(flow: Flow, *, called: bool) -> frozenset[str]:
+def can_go_back(flow: Flow, all_edges: Iterable[Edge], *, called: bool) -> frozenset[str]:
     """The screens on which the back key can mean something.
 
     A screen follows another without an action between them, or stands in a called flow, whose caller may have
     shown one. An action forgets all that was before it, and a screen does not lead back to itself.
     """
-    out = outgoing(list(edges(flow)))
+    out = outgoing(all_edges)
     found: set[str] = set()
 
     def screens_after(start: str) -> Iterator[str]:

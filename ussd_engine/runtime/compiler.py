@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ussd_engine.flow import model as m
-from ussd_engine.flow.checks.context import declared_kinds, is_secret, kinds_of
+from ussd_engine.flow.checks.kinds import declared_kinds, is_secret, kinds_of
 from ussd_engine.flow.graph import edges, ways
 from ussd_engine.flow.guards import Compiler, Expression
 from ussd_engine.flow.loader import Library

@@ -8,7 +8,6 @@ from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.checks.keys import keys_by_network, navigation
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.fit import Fit
-from ussd_engine.flow.graph import can_go_back
 from ussd_engine.flow.guards import Compiler, GuardError
 from ussd_engine.flow.model import AskState, Data
 from ussd_engine.flow.values import limits
@@ -16,15 +15,13 @@ from ussd_engine.flow.values import limits
 
 def answers_on_keys(context: Context) -> Iterator[Diagnostic]:
     """F406: an answer that the engine takes for the key for back or home."""
-    back = can_go_back(context.flow, called=context.called)
     for name, state in context.flow.states.items():
         if isinstance(state, AskState):
-            yield from _on_keys(context, name, state, navigation(context, state, back=name in back))
+            yield from _on_keys(context, name, state, navigation(context, state, back=name in context.back))
 
 
 def answers_on_keys_of_pages(context: Context, fits: list[Fit]) -> Iterator[Diagnostic]:
     """F406: an answer that turns a page of a question that may have several: by the key for more, and for back."""
-    back = can_go_back(context.flow, called=context.called)
     for name in dict.fromkeys(fit.state for fit in fits if fit.pages > 1):
         state = context.flow.states.get(name)
         if isinstance(state, AskState):
@@ -32,7 +29,7 @@ def answers_on_keys_of_pages(context: Context, fits: list[Fit]) -> Iterator[Diag
             owned: dict[str, tuple[str, str]] = {}
             for (more, back_key, _), where in keys_by_network(context, networks).items():
                 owned.setdefault(more, ("more", where))
-                if state.back == "on" and back_key != "off" and name not in back:
+                if state.back == "on" and back_key != "off" and name not in context.back:
                     owned.setdefault(back_key, ("back", where))
             yield from _on_keys(context, name, state, owned)
 

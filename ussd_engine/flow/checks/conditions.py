@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
-from ussd_engine.flow.checks.places import Place, places
+from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.checks.kinds import is_secret, misfit_of
+from ussd_engine.flow.checks.places import Place
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
 from ussd_engine.flow.guards import Compiler, GuardError, reads, undeclared
 from ussd_engine.flow.model import CallState, Data
@@ -19,7 +20,7 @@ def expressions(context: Context) -> Iterator[Diagnostic]:
     """F601: not CEL, or unknown names, or the wrong type."""
     kinds = {**context.kinds, "answer": "string"}
     plain, with_answer = Compiler(context.kinds), Compiler(kinds)
-    for place in places(context):
+    for place in context.places:
         try:
             (with_answer if place.of_answer else plain).compile(place.source, place.kind)
         except GuardError as error:
@@ -36,7 +37,7 @@ def _bad_expression(context: Context, place: Place, error: GuardError) -> Diagno
 
 def leaks(context: Context) -> Iterator[Diagnostic]:
     """F602: a secret that would leave its place."""
-    for place in places(context):
+    for place in context.places:
         secrets = [name for name in reads(place.source) if context.secret(name)]
         if secrets and place.takes is not None and not _keeps_secrets(place.takes):
             message = f"'{secrets[0]}' is secret and would go into '{place.path[-1]}', which is not"
@@ -45,7 +46,7 @@ def leaks(context: Context) -> Iterator[Diagnostic]:
 
 def unsealed(context: Context) -> Iterator[Diagnostic]:
     """F605: what an action takes as a secret, from a value that is stored in clear."""
-    for place in places(context):
+    for place in context.places:
         if not isinstance(place.takes, Input) or not place.takes.secret:
             continue
         for name in reads(place.source):
@@ -104,7 +105,7 @@ def _keeps_secrets(takes: Data | Input) -> bool:
 def phones(context: Context) -> Iterator[Diagnostic]:
     """F603: a phone number of an action that could be any text: the account of somebody, or of nobody."""
     numbers = {"session.phone", *(name for name, data in context.flow.data.items() if data.type == "phone")}
-    for place in places(context):
+    for place in context.places:
         if isinstance(place.takes, Input) and place.takes.phone and place.source.strip() not in numbers:
             message = f"'{place.path[-1]}' takes a phone number, and this may be any text"
             hint = "write session.phone, or the name of data of 'type: phone'"
@@ -114,7 +115,7 @@ def phones(context: Context) -> Iterator[Diagnostic]:
 def constants(context: Context) -> Iterator[Diagnostic]:
     """F604: an expression that reads no value, and fails or gives what its place cannot hold, every time."""
     compiler = Compiler({})
-    for place in places(context):
+    for place in context.places:
         try:
             expression = compiler.compile(place.source, place.kind)
         except GuardError:

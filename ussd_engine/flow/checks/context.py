@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ussd_engine.flow.assignment import Returned
+from ussd_engine.flow.checks.kinds import is_secret, kinds_of
+from ussd_engine.flow.checks.places import Place, places
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
+from ussd_engine.flow.graph import Edge, can_go_back, edges
 from ussd_engine.flow.homeward import Calls
-from ussd_engine.flow.model import Data, Flow
+from ussd_engine.flow.model import Flow
 from ussd_engine.flow.pager import Profile
 from ussd_engine.flow.source import Path_, Source
-from ussd_engine.flow.values import limits, misfit
-from ussd_engine.flow.vocabulary import GIVEN, KIND_OF_TYPE, ActionSpec, Kind, ListOf
+from ussd_engine.flow.vocabulary import ActionSpec, Kind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     """One flow under check. `names` are all flows of the folder, also those too broken to be in `flows`.
 
@@ -35,9 +38,22 @@ class Context:
     silent: frozenset[str]
     calls: Calls
 
-    @property
+    @cached_property
     def kinds(self) -> dict[str, Kind]:
         return kinds_of(self.flow)
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        return tuple(edges(self.flow))
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        return tuple(places(self.flow, self.flows, self.actions))
+
+    @cached_property
+    def back(self) -> frozenset[str]:
+        """The screens on which the back key can mean something."""
+        return can_go_back(self.flow, self.edges, called=self.called)
 
     def secret(self, name: str) -> bool:
         return name in self.flow.data and is_secret(self.flow.data[name])
@@ -49,28 +65,3 @@ class Context:
 
 
 Rule = Callable[[Context], Iterator[Diagnostic]]
-
-
-def declared_kinds(flow: Flow) -> dict[str, Kind]:
-    return {name: kind_of_data(data) for name, data in flow.data.items()}
-
-
-def kind_of_data(data: Data) -> Kind:
-    if data.type == "list":
-        return ListOf.of(**{name: KIND_OF_TYPE[field.type] for name, field in (data.item or {}).items()})
-    return KIND_OF_TYPE[data.type]
-
-
-def kinds_of(flow: Flow) -> dict[str, Kind]:
-    """Every value that an expression of the flow may read: what is always given, and what it declares."""
-    return {**GIVEN, **declared_kinds(flow)}
-
-
-def misfit_of(data: Data, value: object) -> str:
-    """Why the declared data cannot hold a value; "" when it can."""
-    return misfit(value, data.type, *limits(data.type, data.min, data.max), data.of or ())
-
-
-def is_secret(data: Data) -> bool:
-    """A PIN is secret whatever the author says; the rest is as declared."""
-    return data.secret or data.type == "pin"

@@ -8,7 +8,6 @@ from ussd_engine.flow import assignment
 from ussd_engine.flow.checks.context import Context
 from ussd_engine.flow.checks.keys import keys_by_network, navigation
 from ussd_engine.flow.diagnostic import Diagnostic
-from ussd_engine.flow.graph import can_go_back
 from ussd_engine.flow.model import Accept, AskState, Data, ListState, MenuState, keys_of
 from ussd_engine.flow.source import Path_
 from ussd_engine.flow.values import limits
@@ -17,11 +16,10 @@ from ussd_engine.flow.values import limits
 def option_keys(context: Context) -> Iterator[Diagnostic]:
     """F401: two options with one key. F402: an option, or an item of a list, on a key that the engine owns there."""
     flow = context.flow
-    back = can_go_back(flow, called=context.called)
     for name, state in flow.states.items():
         if not isinstance(state, MenuState | ListState):
             continue
-        owned = _owned(context, state, back=name in back)
+        owned = _owned(context, state, back=name in context.back)
         if isinstance(state, ListState):
             yield from _item_keys(context, name, state, owned)
             continue

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ussd_engine.flow.checks.context import Context, kind_of_data
+from ussd_engine.flow.checks.kinds import kind_of_data
 from ussd_engine.flow.graph import gotos, ways
 from ussd_engine.flow.model import ActionState, AskState, CallState, Data, Flow, MenuState, State
 from ussd_engine.flow.source import Path_
-from ussd_engine.flow.vocabulary import Input, Kind
+from ussd_engine.flow.vocabulary import ActionSpec, Input, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +26,20 @@ class Place:
     of_answer: bool = False
 
 
-def places(context: Context) -> Iterator[Place]:
+def places(flow: Flow, flows: Mapping[str, Flow], actions: Mapping[str, ActionSpec]) -> Iterator[Place]:
     """All of them, except values for a name that there is not, which has its own rule."""
-    own = _holders(context.flow)
-    for name, state in context.flow.states.items():
+    own = _holders(flow)
+    for name, state in flow.states.items():
         base: Path_ = ("states", name)
         yield from _conditions(name, state)
         match state:
             case MenuState():
                 for index, option in enumerate(state.options):
                     yield from _values((*base, "options", index, "set"), option.set, own)
-            case ActionState() if state.action in context.actions:
-                yield from _values((*base, "with"), state.inputs, context.actions[state.action].inputs)
-            case CallState() if state.call in context.flows:
-                yield from _values((*base, "with"), state.inputs, _holders(context.flows[state.call]))
+            case ActionState() if state.action in actions:
+                yield from _values((*base, "with"), state.inputs, actions[state.action].inputs)
+            case CallState() if state.call in flows:
+                yield from _values((*base, "with"), state.inputs, _holders(flows[state.call]))
             case _:
                 pass
 

@@ -17,7 +17,7 @@ _Ways = Mapping[str, Iterable[str]]
 def reachable(context: Context) -> Iterator[Diagnostic]:
     """F301: a state that no way leads to."""
     flow = context.flow
-    reached = _reached(_targets(edges(flow)), {flow.start, flow.home or flow.start})
+    reached = _reached(_targets(context.edges), {flow.start, flow.home or flow.start})
     if not reached <= flow.states.keys():
         return  # a way leads to no state: which ones are cut off is said when it is mended
     for name in flow.states:
@@ -30,8 +30,7 @@ def reachable(context: Context) -> Iterator[Diagnostic]:
 def ends_somewhere(context: Context) -> Iterator[Diagnostic]:
     """F302: a state from which no way leads to an end: whoever comes there can only hang up."""
     flow = context.flow
-    all_edges = list(edges(flow))
-    if any(edge.target not in flow.states for edge in all_edges):
+    if any(edge.target not in flow.states for edge in context.edges):
         return
     ending = {
         name
@@ -40,7 +39,7 @@ def ends_somewhere(context: Context) -> Iterator[Diagnostic]:
         or (isinstance(state, CallState) and _can_end(state.call, context.flows))
     }
     backwards: dict[str, list[str]] = {}
-    for edge in all_edges:
+    for edge in context.edges:
         backwards.setdefault(edge.target, []).append(edge.source)
     alive = _reached(backwards, ending)
     for name in flow.states:
@@ -77,21 +76,22 @@ def menus_offer(context: Context) -> Iterator[Diagnostic]:
         conditions = [option.when for option in state.options if option.when is not None]
         if len(conditions) < len(state.options) or one_holds(conditions, choices):
             continue
-        if not _back_surely_leads_out(flow, name, state):
+        if not _back_surely_leads_out(context, name, state):
             message = f"every option of menu '{name}' has a condition, and where none holds nobody can go on"
             hint = "add an option without 'when'"
             yield context.source.finding(("states", name, "options"), "F305", message, hint, key=True)
 
 
-def _back_surely_leads_out(flow: Flow, name: str, state: MenuState) -> bool:
+def _back_surely_leads_out(context: Context, name: str, state: MenuState) -> bool:
     """Whether a screen always lies behind a menu: it is come to by choices and answers alone."""
+    flow = context.flow
     if "off" in {state.back, flow.keys.back} or name in {flow.start, flow.home}:
         return False
     return all(
         isinstance(before := flow.states[edge.source], MenuState | AskState | ListState)
         and not silent(before, edge)
         and edge.label != "tries"
-        for edge in edges(flow)
+        for edge in context.edges
         if edge.target == name and edge.source != name
     )
 
@@ -99,7 +99,7 @@ def _back_surely_leads_out(flow: Flow, name: str, state: MenuState) -> bool:
 def silent_loops(context: Context) -> Iterator[Diagnostic]:
     """F303: states that lead back to themselves and show nothing on the way."""
     flow = context.flow
-    steps = _targets(edge for edge in edges(flow) if _shows_nothing(flow, edge, context.silent))
+    steps = _targets(edge for edge in context.edges if _shows_nothing(flow, edge, context.silent))
     for circle in _circles(steps):
         message = f"the states {_way(circle)} lead on to each other without ever showing a screen"
         hint = "let one of them lead to a menu or an end"
@@ -153,7 +153,7 @@ def _comes_back(flow: Flow, known: Collection[str]) -> bool:
 
 
 def _targets(all_edges: Iterable[Edge]) -> dict[str, list[str]]:
-    return {source: [edge.target for edge in out] for source, out in outgoing(list(all_edges)).items()}
+    return {source: [edge.target for edge in out] for source, out in outgoing(all_edges).items()}
 
 
 def _reached(ways: _Ways, starts: Iterable[str]) -> set[str]:

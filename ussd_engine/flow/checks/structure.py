@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ussd_engine.charset import EXTENSION
-from ussd_engine.flow.checks.context import Context, is_secret, misfit_of
+from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.checks.kinds import is_secret, misfit_of
 from ussd_engine.flow.diagnostic import Diagnostic
 from ussd_engine.flow.model import MAX_ITEMS, Data, Flow
 from ussd_engine.flow.source import Path_, Source

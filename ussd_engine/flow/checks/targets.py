@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ussd_engine.flow.checks.context import Context, declared_kinds
+from ussd_engine.flow.checks.context import Context
+from ussd_engine.flow.checks.kinds import declared_kinds
 from ussd_engine.flow.diagnostic import Diagnostic, did_you_mean
-from ussd_engine.flow.graph import edges, gotos, outcomes_of
+from ussd_engine.flow.graph import gotos, outcomes_of
 from ussd_engine.flow.model import ActionState, AskState, CallState, Else, MenuState
 from ussd_engine.flow.source import Path_
 
@@ -14,7 +15,7 @@ from ussd_engine.flow.source import Path_
 def targets(context: Context) -> Iterator[Diagnostic]:
     """F201: a way that leads to no state."""
     flow = context.flow
-    for edge in edges(flow):
+    for edge in context.edges:
         if edge.target not in flow.states:
             message = f"state '{edge.source}' goes to '{edge.target}', which is not a state of '{flow.flow}'"
             yield context.source.finding(edge.path, "F201", message, did_you_mean(edge.target, flow.states))
