@@ -28,6 +28,7 @@ MIN_RATIO = 0.3
 MIN_OPENINGS = 0.6
 """The rate of account openings, as a share of the rate of three empty DBOS steps on the same database."""
 OPENINGS_WITHIN_S = 300.0
+CHECKS = 3
 CHECK_WITHIN_S, CHECK_WITHIN_MB = 10.0, 500
 """Of `ussd check` on 200 flows of 50 states in three languages, with its proof: time on the wall, and memory."""
 MAX_STEP_RATIO = 1.1
@@ -169,22 +170,29 @@ def _checking(console: Console) -> bool:
     """The command as an author runs it; and how much less a worker does with flows that were proven when published."""
     with tempfile.TemporaryDirectory(prefix="ussd-bench-") as folder:
         _flows("write", folder)
-        began = time.perf_counter()
-        with subprocess.Popen([sys.executable, "-m", "ussd_engine", "check", folder], cwd=ROOT) as check:
-            _, status, used = os.wait4(check.pid, 0)
-            check.returncode = os.waitstatus_to_exitcode(status)
-        took, memory = time.perf_counter() - began, used.ru_maxrss / 1024
-        if check.returncode:
-            sys.exit("The flows of the bench do not pass 'ussd check'")
+        runs = [_checked(folder) for _ in range(CHECKS)]
         cpu = _flows("load", folder)
+    times = [seconds for seconds, _ in runs]
+    took, memory = median(times), max(megabytes for _, megabytes in runs)
     console.print(
-        f"ussd check, 200 flows of 50 states in 3 languages: {took:.1f} s (below {CHECK_WITHIN_S:g}),"
-        f" {memory:.0f} MB (below {CHECK_WITHIN_MB})"
+        f"ussd check, 200 flows of 50 states in 3 languages: {took:.1f} s (below {CHECK_WITHIN_S:g}; {CHECKS} runs"
+        f" took {min(times):.1f} to {max(times):.1f} s), {memory:.0f} MB (below {CHECK_WITHIN_MB})"
     )
     console.print(
         f"CPU of a worker that loads them from the database, to the check: {cpu['load_s'] / cpu['check_s']:.2f}"
     )
     return took < CHECK_WITHIN_S and memory < CHECK_WITHIN_MB
+
+
+def _checked(folder: str) -> tuple[float, float]:
+    """Seconds on the wall and megabytes of one run of the command."""
+    began = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-m", "ussd_engine", "check", folder], cwd=ROOT) as check:
+        _, status, used = os.wait4(check.pid, 0)
+        check.returncode = os.waitstatus_to_exitcode(status)
+    if check.returncode:
+        sys.exit("The flows of the bench do not pass 'ussd check'")
+    return time.perf_counter() - began, used.ru_maxrss / 1024
 
 
 def _steps(console: Console) -> bool:
