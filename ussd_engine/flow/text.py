@@ -75,6 +75,8 @@ def _joined(found: list[str | Slot]) -> Iterator[str | Slot]:
 
 def unprintable(text: str) -> str:
     """The first character that no screen shows, such as a control character, as "U+001B"; "" for none."""
+    if text.isprintable():
+        return ""
     return next((f"U+{ord(c):04X}" for c in text if not c.isprintable() and c not in _SHOWN), "")
 
 
