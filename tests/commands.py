@@ -22,8 +22,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Without the settings of whoever runs the tests; `server__port="0"` is USSD__SERVER__PORT=0."""
-    own = {name: value for name, value in os.environ.items() if not name.upper().startswith("USSD__")}
+    """Without the settings of whoever runs the tests; `server__port="0"` is USSD__SERVER__PORT=0.
+
+    `CI` and `BUILD_NUMBER` are settings of pytest, which then words its summary in more lines.
+    """
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CI", "BUILD_NUMBER") and not name.upper().startswith("USSD__")
+    }
     return own | {"COLUMNS": "80"} | {f"USSD__{name.upper()}": value for name, value in settings.items()}
 
 

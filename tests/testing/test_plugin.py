@@ -26,7 +26,9 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 def run_pytest_in_a_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", *CHILD, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment({}), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_plugin_collects_flows_without_a_line_of_python(tmp_path: Path) -> None:
