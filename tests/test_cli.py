@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.commands import ROOT, environment, ussd
+from ussd_engine.processes import FEWEST
 
 FLOWS = ROOT / "flows"
 WITHIN_S = 60
@@ -167,6 +168,17 @@ def test_findings_as_sarif_are_one_run(tmp_path: Path) -> None:
     assert [found["ruleId"] for found in json.loads(run.stdout)["runs"][0]["results"]] == ["F201"]
     assert clean.returncode == 0
     assert json.loads(clean.stdout)["runs"][0]["results"] == []
+
+
+def test_many_flows_have_the_findings_of_each_in_order(tmp_path: Path) -> None:
+    """Which are checked in several processes, where there are CPUs for them."""
+    for number in range(2 * FEWEST):
+        text = BROKEN.replace("greeting", f"greeting_{number}").replace("*123#", f"*123*{number}#")
+        text = text.replace("goodby}", "goodbye}") if number % 2 else text
+        (tmp_path / f"{number:02}.yaml").write_text(text)
+    told = in_a_process("check", str(tmp_path), "--format", "json")
+    found = [(Path(finding["file"]).name, finding["code"]) for finding in json.loads(told.stdout)]
+    assert found == [(f"{number:02}.yaml", "F201") for number in range(0, 2 * FEWEST, 2)]
 
 
 @pytest.mark.parametrize("code", ["F201", "f201"])

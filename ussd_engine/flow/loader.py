@@ -74,8 +74,12 @@ def load(
     actions: Mapping[str, ActionSpec],
     shown_as: str | None = None,
     networks: Mapping[str, Profile] = DEFAULT_NETWORKS,
+    each: checks.Each = map,
 ) -> Library:
-    """Read the flows of `folder`. Raises InvalidFlows with all findings, or FlowError for no folder."""
+    """Read the flows of `folder`, and check them by `each`.
+
+    Raises InvalidFlows with all findings, or FlowError for no folder.
+    """
     if not folder.is_dir():
         raise FlowError(f"{shown_as or folder}: no such folder of flows")
     reading = _Reading()
@@ -97,6 +101,7 @@ def load(
         frozenset(reading.names),
         frozenset(reading.partial),
         networks,
+        each,
     )
     errors = [d for d in reading.diagnostics if d.severity == "error"]
     library = Library(

@@ -6,7 +6,7 @@ values. A rule sees one flow with the whole folder around it, and yields finding
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 
 from ussd_engine.flow import assignment, homeward
@@ -46,6 +46,9 @@ from ussd_engine.flow.model import CallState, Flow
 from ussd_engine.flow.pager import DEFAULT_NETWORKS, Profile
 from ussd_engine.flow.source import Source
 from ussd_engine.flow.vocabulary import ActionSpec
+
+Each = Callable[[Callable[[str], list[Diagnostic]], Iterable[str]], Iterable[list[Diagnostic]]]
+"""As `map` over the names of flows."""
 
 RULES: tuple[Rule, ...] = (
     data_declarations,
@@ -90,8 +93,9 @@ def run(
     names: frozenset[str],
     partial: frozenset[str],
     networks: Mapping[str, Profile] = DEFAULT_NETWORKS,
+    each: Each = map,
 ) -> list[Diagnostic]:
-    """All findings over all flows.
+    """All findings over all flows, each checked on its own by `each`.
 
     A flow in `partial` has stand-ins for broken parts: rules that follow values through it, and rules about what
     it gives to its callers, would report what is not there, so they wait until it is whole.
@@ -101,20 +105,23 @@ def run(
     silent = silent_flows(whole)
     home = homeward.calls(whole) if any(map(assignment.leads_home, whole.values())) else {}
     called = set[str]().union(*map(_calls, flows.values()))
-    found = [*same_service_code(flows, sources), *silent_recursion(whole, sources, silent)]
-    for name, flow in flows.items():
+
+    def of_flow(name: str) -> list[Diagnostic]:
+        flow = flows[name]
         context = Context(
             flow, sources[name], whole, names, actions, name in called, returned, networks, silent, home
         )
         rules = RULES if name in partial else (*RULES, *RULES_OF_A_WHOLE_FLOW)
         if name in whole and _calls(flow) <= whole.keys():
             rules = (*rules, assigned)
-        of_flow = list(chain.from_iterable(rule(context) for rule in rules))
-        if name not in partial and all(finding.severity == "warning" for finding in of_flow):
+        found = list(chain.from_iterable(rule(context) for rule in rules))
+        if name not in partial and all(finding.severity == "warning" for finding in found):
             screens = list(fits(flow, networks))  # what is drawn at its widest must be sound
-            of_flow += [*pages(context, screens), *answers_on_keys_of_pages(context, screens)]
-        found += of_flow
-    return found
+            found += [*pages(context, screens), *answers_on_keys_of_pages(context, screens)]
+        return found
+
+    of_all = [*same_service_code(flows, sources), *silent_recursion(whole, sources, silent)]
+    return [*of_all, *chain.from_iterable(each(of_flow, flows))]
 
 
 def _calls(flow: Flow) -> set[str]:
