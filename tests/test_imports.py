@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "owner_file": set(),
     "listening": {"errors"},
     "signals": set(),
+    "processes": set(),
     "logs": {"errors"},
     "sealing": {"errors", "owner_file"},
     "flow": {"errors", "phone", "charset"},

@@ -59,8 +59,9 @@ def parts_of(run: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def page(part: str) -> str:
-    """The text inside of the first box."""
-    return "\n".join(re.findall(r"^\| (.*?) *\|$", part.partition("septets")[0], re.MULTILINE))
+    """The text inside of the first box of a page; a box with an SMS stands wherever the SMS comes."""
+    box = re.search(r"^\+-+ (?:CON|END) .*?septets", part, re.MULTILINE | re.DOTALL)
+    return "\n".join(re.findall(r"^\| (.*?) *\|$", box[0] if box else "", re.MULTILINE))
 
 
 def words(part: str) -> str:

@@ -7,9 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,47 +20,67 @@ FEWEST = 20
 """Things that make up for starting processes."""
 MOST = 4
 """Processes: what each makes is memory of its own."""
-PORTIONS = 8
-"""Of each process, so that one that is done early takes over what no other has begun."""
-
-_work: Callable[[Any], Any]
-"""In a process that `spread` has made."""
 
 
 def spread(work: Callable[[A], B], things: Iterable[A]) -> Iterator[B]:
-    """As `map`. The things and the results must pickle; `work` need not.
+    """As `map`. The results must pickle; the work and the things need not.
 
-    The processes are forks of this one, which know all that it has read. Few things, one CPU, a system other than
-    Linux, and a process with threads, which cannot be forked safely, get a plain `map`.
+    The other processes are forks of this one, which know all that it has read. Few things, and a process with
+    threads, which cannot be forked safely, get a plain `map`.
     """
     given = list(things)
-    processes = min(_cpus(), MOST)
-    if len(given) >= FEWEST and processes > 1 and threading.active_count() == 1:
+    count = min(_cpus(), MOST)
+    if len(given) < FEWEST or threading.active_count() > 1:
+        return map(work, given)
+    first, *rest = (given[number::count] for number in range(count))
+    with ExitStack() as stack:
+        others = [stack.enter_context(_process(work, share)) for share in rest]
+        done = [list(map(work, first)), *(results() for results in others)]
+    return (done[number % count][number // count] for number in range(len(given)))
+
+
+@contextmanager
+def _process(work: Callable[[A], B], share: list[A]) -> Iterator[Callable[[], list[B]]]:
+    """A process that works on `share`; what it gives waits for the results."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    process = fork.Process(target=_send, args=(work, share, ours, theirs))
+
+    def results() -> list[B]:
         try:
-            return iter(_in_processes(work, given, processes))
-        except (OSError, BrokenProcessPool):
-            pass  # the system has no room for them, or has ended one
-    return map(work, given)
+            done: list[B] = ours.recv()
+        except (EOFError, OSError):  # it never began, was ended, or failed, which is to be told here
+            done = list(map(work, share))
+        return done
+
+    try:
+        with suppress(OSError), _no_interrupt():  # no room for another process
+            process.start()
+        theirs.close()
+        yield results
+    finally:
+        if process.pid is not None:
+            process.kill()
+            process.join()
+        ours.close()
 
 
-def _in_processes(work: Callable[[A], B], given: list[A], processes: int) -> list[B]:
-    fork = multiprocessing.get_context("fork")  # it hands `work` over as it is
-    with ProcessPoolExecutor(processes, fork, _begin, (work,)) as pool:
-        try:
-            return list(pool.map(_do, given, chunksize=max(1, len(given) // (processes * PORTIONS))))
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _send(work: Callable[[A], B], share: list[A], reader: Connection, results: Connection) -> None:
+    reader.close()  # so that results for which nobody is left find a broken pipe, and not a full one
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches every process, and the first one speaks
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with suppress(Exception):  # the first process meets it as well
+        results.send(list(map(work, share)))
 
 
-def _begin(work: Callable[[Any], Any]) -> None:
-    global _work  # noqa: PLW0603 - a pool has no other place for what all its tasks need
-    _work = work
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches them all, and the first one speaks
-
-
-def _do(thing: Any) -> Any:
-    return _work(thing)
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C waits, so that it meets either no other process or a whole one."""
+    before: Any = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cpus() -> int:
