@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ussd_engine.testing.flow_tests import FlowTests
     from ussd_engine.testing.walk import RuleBroken
 
-DEFAULT_WALKS = 600
-"""Some 24,000 callbacks for each flow that is dialled: about half a minute."""
+DEFAULT_WALKS = 700
+"""Some 23,000 callbacks for each larger flow that is dialled: about a minute."""
 
 
 def test_flows(

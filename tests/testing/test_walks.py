@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,16 @@ states:
 """
 
 
+def for_another_time(times: float) -> Callable[[Callbacks, Any, CompiledFlow], Any]:
+    """An engine that keeps what was dropped for `times` as long as its flow says."""
+    right = Callbacks._dropped
+
+    def dropped(self: Callbacks, turn: Any, dialled: CompiledFlow) -> Any:
+        return right(self, turn, replace(dialled, resume_within_s=dialled.resume_within_s * times))
+
+    return dropped
+
+
 @pytest.mark.parametrize("resume", ["continue", "ask"])
 @pytest.mark.parametrize(
     ("times", "seconds", "rule"), [(0.5, "119", "does not go on with"), (1.5, "121", "should begin anew")]
@@ -141,14 +152,23 @@ def test_dropped_session_is_gone_on_with_in_time(
     flow = RESUMED.replace("{resume}", resume)
     steps: list[tuple[Kind, str]] = [("type", "1"), ("wait", seconds), ("dial", "")]
     does(tmp_path, flow, *steps)
-    right = Callbacks._dropped
-
-    def dropped(self: Callbacks, turn: Any, dialled: CompiledFlow) -> Any:
-        return right(self, turn, replace(dialled, resume_within_s=dialled.resume_within_s * times))
-
-    monkeypatch.setattr(Callbacks, "_dropped", dropped)
+    monkeypatch.setattr(Callbacks, "_dropped", for_another_time(times))
     with pytest.raises(RuleBroken, match=rule):
         does(tmp_path, flow, *steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resume", ["continue", "ask"])
+@pytest.mark.parametrize(
+    ("times", "rule"), [(0.99, "does not go on with"), (1.01, "should begin anew")], ids=["early", "late"]
+)
+def test_walks_find_when_a_dropped_session_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str, times: float, rule: str
+) -> None:
+    """An engine whose time differs by a second is caught within the default budget, without exact steps."""
+    monkeypatch.setattr(Callbacks, "_dropped", for_another_time(times))
+    with pytest.raises(RuleBroken, match=rule):
+        walked(tmp_path, RESUMED.replace("{resume}", resume))
 
 
 @pytest.mark.parametrize("walks", [25, pytest.param(100, marks=pytest.mark.slow)])

@@ -342,6 +342,17 @@ class FlowMachine(RuleBasedStateMachine):
         days = st.integers(1, 400).map(lambda count: count * 86_400)
         return st.integers(1, round(TTL_S)) | st.sampled_from(near) | days
 
+    def _resumable(self) -> bool:
+        left = self.walk.resumable_for() if self._on() else None
+        return left is not None and left > 1
+
+    @rule(more=st.sampled_from([-1, 1]))
+    @precondition(_resumable)
+    def come_back(self, more: int) -> None:
+        """In the last second in which a dial goes on with a session that was dropped, or just too late for it."""
+        self.walk.do("wait", str(round(self.walk.resumable_for() or 0) + more))
+        self.walk.do("dial", "")
+
     @rule(data=st.data())
     @precondition(_on)
     def network(self, data: st.DataObject) -> None:

@@ -261,6 +261,14 @@ class Walk:
             return None
         return session if session.position == len(self.line.callback().transcript) else None
 
+    def resumable_for(self) -> float | None:
+        """Seconds in which a dial goes on with the session; 0 or less when they are over, None where none does."""
+        session = self.standing() if self._resumes else None
+        return None if session is None else self._resumable_for(session)
+
+    def _resumable_for(self, session: Session) -> float:
+        return self._dialled.resume_within_s - (self.rig.clock.now().timestamp() - session.seen_at)
+
     # --- what must hold
 
     def _hold(self, held: bool, rule: str) -> None:
@@ -310,7 +318,7 @@ class Walk:
         Neither when it is too late, nor with what nobody had begun, nor with what a PIN has opened. Not asked of a
         session that has gone on for longer than a network lets it: nobody knows any more whose it was.
         """
-        left = self._dialled.resume_within_s - (self.rig.clock.now().timestamp() - dropped.seen_at)
+        left = self._resumable_for(dropped)
         began = dropped.away or dropped.version > 0
         expected = RESUME_LABEL if self._dialled.resume == "ask" or dropped.asking else label
         if left > 0 and began and not dropped.told_pin:

@@ -121,7 +121,7 @@ async def test_one_reader_serves_all_listeners_of_a_worker(
     make_redis: MakeRedis, redis_server: RedisServer
 ) -> None:
     """Thirty listeners are one client that waits at Redis, and none when the last of them has left."""
-    events = make_redis(timeout_s=0.2)
+    events = make_redis(timeout_s=2)
     listeners = [events.follow(None) for _ in range(30)]
     tasks = []
     for items in listeners:
