@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,39 +23,33 @@ from ussd_engine.ports import Duplicate, NotFound, Opened, PendingApproval, Unkn
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sqlalchemy import Connection
     from sqlalchemy.pool import QueuePool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-OPEN_FOR_S = 0.3
-"""DBOS works on the database of the workflows beside us, in transactions of a moment; one that is open for a call
-is open longer."""
 LOOKED_FOR_S = 2.0
-"""A look at a file holds up the loop, and with it whoever calls: their transaction is as open after this time,
-while one of DBOS, which has threads of its own, ends even on a slow disk."""
+"""Whoever calls waits for the look, and a transaction of theirs with them: it is as open after this time. Those of
+others have ended: of DBOS, which works on the database of the workflows beside us, and of who waits for a workflow."""
 
 
 class SqliteLook:
     """From outside, a transaction shows when another one cannot begin to write."""
 
     def __init__(self, urls: Urls) -> None:
-        self._files = {
-            urls.platform.removeprefix("sqlite+aiosqlite:///"): 0.0,
-            urls.workflows.removeprefix("sqlite:///"): LOOKED_FOR_S,
-        }
+        self._files = (
+            urls.platform.removeprefix("sqlite+aiosqlite:///"),
+            urls.workflows.removeprefix("sqlite:///"),
+        )
 
     def close(self) -> None:
         """Each look has a connection of its own."""
 
     def violations(self) -> list[str]:
-        return [
-            violation for file, waits_s in self._files.items() for violation in self._locked(file, waits_s)
-        ]
+        return [violation for file in self._files for violation in self._locked(file)]
 
-    def _locked(self, file: str, waits_s: float) -> list[str]:
-        outside = sqlite3.connect(file, timeout=waits_s, isolation_level=None)
+    def _locked(self, file: str) -> list[str]:
+        outside = sqlite3.connect(file, timeout=0, isolation_level=None)
         try:
             outside.execute("BEGIN IMMEDIATE")
             outside.execute("ROLLBACK")
@@ -80,11 +75,10 @@ class PostgresLook:
     # One session is let off: the process whose DBOS looks for workflows that are delayed or too late, which are none
     # of ours, holds the advisory lock on that job in a transaction, a second at a time. It has read nothing, so it
     # keeps no row and no cleaning up waiting; and there is no setting for it.
-    WORKFLOWS = f"""
+    WORKFLOWS = """
         SELECT 'the workflows: idle in transaction' FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
         AND query NOT LIKE 'SELECT pg_try_advisory_xact_lock%'
-        AND clock_timestamp() - state_change > interval '{OPEN_FOR_S} s'
     """
 
     def __init__(self, urls: Urls) -> None:
@@ -123,27 +117,39 @@ class Watch:
                     return method
 
                 async def call(*args: Any, **kwargs: Any) -> Any:
-                    watch.look(name)
+                    await watch.look(name)
                     work = asyncio.ensure_future(method(*args, **kwargs))
                     try:
                         while not (await asyncio.wait({work}, timeout=0.1))[0]:
-                            watch.look(name)  # while the bank is slow
+                            await watch.look(name)  # while the bank is slow
                     finally:
                         work.cancel()
-                    watch.look(name)
+                    await watch.look(name)
                     return work.result()
 
                 return call
 
         return Watched()
 
-    def look(self, call: str) -> None:
+    async def look(self, call: str) -> None:
         if self.parts is None:
             return
         self.calls.append(call)
-        if cast("QueuePool", self.parts.database.engine.pool).checkedout():
-            self.violations.append(f"{call}: a connection is in use")
-        self.violations += [f"{call}: {what}" for what in self.outside.violations()]
+        self.violations += [f"{call}: {what}" for what in await self.open_throughout(self.parts)]
+
+    async def open_throughout(self, parts: Parts) -> list[str]:
+        """What is open now, and has not ended in LOOKED_FOR_S."""
+        until = time.monotonic() + LOOKED_FOR_S
+        seen = self._open(parts)
+        while seen and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+            now = self._open(parts)
+            seen = [what for what in seen if what in now]
+        return seen
+
+    def _open(self, parts: Parts) -> list[str]:
+        in_use = cast("QueuePool", parts.database.engine.pool).checkedout()
+        return [*(["a connection is in use"] if in_use else []), *self.outside.violations()]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
@@ -162,18 +168,18 @@ async def watch(
     seen.outside.close()
 
 
+INSERT = text("INSERT INTO customers (id, created_at) VALUES ('eye', '2030-01-01 00:00:00')")
+
+
 async def test_the_watch_sees_an_open_transaction(watch: Watch) -> None:
     """The test's own eye works: a call within a transaction is noticed by the file."""
     assert watch.parts
-    insert = text("INSERT INTO customers (id, created_at) VALUES ('eye', '2030-01-01 00:00:00')")
-
-    def look(connection: Connection) -> None:
-        connection.execute(insert)
-        watch.look("eye")
-
-    await watch.parts.database.write(look)
+    async with watch.parts.database.engine.connect() as connection:
+        await connection.execute(INSERT)
+        await watch.look("eye")
+        await connection.rollback()
     wanted = {
-        "sqlite": ["eye: platform: database is locked"],
+        "sqlite": ["eye: a connection is in use", "eye: platform: database is locked"],
         "postgresql": ["eye: a connection is in use", "eye: idle in transaction", "eye: holds a lock"],
     }
     assert watch.violations == wanted[watch.parts.database.engine.dialect.name]
@@ -181,12 +187,31 @@ async def test_the_watch_sees_an_open_transaction(watch: Watch) -> None:
     watch.violations.clear()
 
 
+async def test_the_watch_lets_a_transaction_of_others_end(watch: Watch) -> None:
+    """Who does not wait for the look has ended before it, and is no call's."""
+    parts = watch.parts
+    assert parts
+    begun = asyncio.Event()
+
+    async def other() -> None:
+        async with parts.database.engine.connect() as connection:
+            await connection.execute(INSERT)
+            begun.set()
+            await asyncio.sleep(LOOKED_FOR_S / 10)
+            await connection.rollback()
+
+    task = asyncio.create_task(other())
+    await begun.wait()
+    assert await watch.open_throughout(parts) == []
+    await task
+
+
 async def test_the_watch_sees_an_open_transaction_of_the_workflows(watch: Watch) -> None:
-    """There as well, when it stays open for longer than a moment; what DBOS holds by itself is let off."""
+    """There as well; what DBOS holds by itself is let off."""
     assert watch.parts
     for _ in range(3):
-        await asyncio.sleep(OPEN_FOR_S)
-        assert watch.outside.violations() == []
+        await asyncio.sleep(0.3)
+        assert await watch.open_throughout(watch.parts) == []
     sqlite = watch.parts.database.engine.dialect.name == "sqlite"
     url = watch.parts.urls.workflows.replace("postgresql:", "postgresql+psycopg:")
     engine = create_engine(url)
@@ -194,8 +219,7 @@ async def test_the_watch_sees_an_open_transaction_of_the_workflows(watch: Watch)
         inside.execute(text("CREATE TABLE eye (id INTEGER)"))
         if sqlite:
             inside.execute(text("INSERT INTO eye VALUES (1)"))
-        await asyncio.sleep(2 * OPEN_FOR_S)
-        seen = watch.outside.violations()
+        seen = await watch.open_throughout(watch.parts)
         inside.rollback()
     engine.dispose()
     assert seen == (["workflows: database is locked"] if sqlite else ["the workflows: idle in transaction"])
@@ -219,7 +243,7 @@ async def test_every_outbound_call_finds_the_database_free(watch: Watch) -> None
 
 
 async def story(parts: Parts) -> None:
-    """One after the other, so that a transaction that is seen belongs to the call that sees it."""
+    """One after the other, so that what goes on beside a call ends by itself."""
     phone = "+254711000050"
     parts.sms.unavailable[phone] = 1
     await parts.subscriptions.check(phone)
