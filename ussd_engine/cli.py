@@ -151,7 +151,7 @@ def check(
         raise typer.BadParameter("the table is for people: leave --format away", param_hint="--widths")
     from ussd_engine.flow.diagnostic import InvalidFlows  # noqa: PLC0415 - see the module
     from ussd_engine.flow.loader import load  # noqa: PLC0415
-    from ussd_engine.processes import spread  # noqa: PLC0415
+    from ussd_engine.processes import spread  # noqa: PLC0415 - see the module
     from ussd_engine.services.action_specs import SPECS  # noqa: PLC0415
 
     gc.disable()  # thousands of screens are small objects that live until the end, which is soon

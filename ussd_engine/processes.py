@@ -1,4 +1,7 @@
-"""Work on many independent things, in several processes where that is faster."""
+"""Work on many independent things, in several processes where that is faster.
+
+Plain forks, with a pipe each: a ProcessPoolExecutor hangs, or leaves processes, when Ctrl-C meets its start.
+"""
 
 from __future__ import annotations
 

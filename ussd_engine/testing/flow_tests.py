@@ -343,14 +343,13 @@ class FlowMachine(RuleBasedStateMachine):
         return st.integers(1, round(TTL_S)) | st.sampled_from(near) | days
 
     def _resumable(self) -> bool:
-        left = self.walk.resumable_for() if self._on() else None
-        return left is not None and left > 1
+        return self._on() and self.walk.resumable_for() > 1
 
     @rule(more=st.sampled_from([-1, 1]))
     @precondition(_resumable)
     def come_back(self, more: int) -> None:
         """In the last second in which a dial goes on with a session that was dropped, or just too late for it."""
-        self.walk.do("wait", str(round(self.walk.resumable_for() or 0) + more))
+        self.walk.do("wait", str(round(self.walk.resumable_for()) + more))
         self.walk.do("dial", "")
 
     @rule(data=st.data())

@@ -261,10 +261,10 @@ class Walk:
             return None
         return session if session.position == len(self.line.callback().transcript) else None
 
-    def resumable_for(self) -> float | None:
-        """Seconds in which a dial goes on with the session; 0 or less when they are over, None where none does."""
+    def resumable_for(self) -> float:
+        """Seconds in which a dial goes on with the session; 0 or less where none does."""
         session = self.standing() if self._resumes else None
-        return None if session is None else self._resumable_for(session)
+        return 0.0 if session is None else self._resumable_for(session)
 
     def _resumable_for(self, session: Session) -> float:
         return self._dialled.resume_within_s - (self.rig.clock.now().timestamp() - session.seen_at)
